@@ -1,0 +1,83 @@
+//! What a unit wants to happen: records for sinks, blocks for the next stage, and what was counted on the way.
+//!
+//! The engine never writes; the worker does, when the protocol allows it.
+
+use crate::plan::{SinkId, StageId};
+use crate::record::RecordBatch;
+
+/// Everything that a unit made since the effects were last taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Records for sinks, in order, one batch per sink that has any.
+    pub outputs: Vec<(SinkId, RecordBatch)>,
+    /// Blocks for units of later stages, in order.
+    pub blocks: Vec<Block>,
+    /// Counters, to be added to those of the unit.
+    pub counters: Counters,
+}
+
+/// One columnar block for one unit of a later stage. The protocol puts its envelope around the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The stage that reads it.
+    pub stage: StageId,
+    /// The unit of that stage, which is the partition of the repartition topic.
+    pub unit: u32,
+    /// Starts with a magic and a version byte, see `window::block`.
+    pub payload: Vec<u8>,
+}
+
+/// What happened to the records of a unit. All are numbers of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that came in.
+    pub records_in: u64,
+    /// Records given to user sinks (not late, not dead letters).
+    pub records_out: u64,
+    /// Late records, whether a `lateSink` takes them or not.
+    pub late: u64,
+    /// Dead letters, whether a `deadLetterSink` takes them or not.
+    pub dead_letters: u64,
+}
+
+impl Effects {
+    /// The batch that collects records for a sink.
+    pub fn output(&mut self, sink: SinkId) -> &mut RecordBatch {
+        let at = self.outputs.iter().position(|(id, _)| *id == sink).unwrap_or_else(|| {
+            self.outputs.push((sink, RecordBatch::new()));
+            self.outputs.len() - 1
+        });
+        &mut self.outputs[at].1
+    }
+
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.outputs.iter().all(|(_, batch)| batch.is_empty())
+    }
+
+    /// Bytes to be written.
+    pub fn byte_len(&self) -> usize {
+        self.outputs.iter().map(|(_, batch)| batch.byte_len()).sum::<usize>()
+            + self.blocks.iter().map(|block| block.payload.len()).sum::<usize>()
+    }
+
+    /// Adds what another step of the same unit made, behind what is here.
+    pub fn append(&mut self, other: &mut Effects) {
+        for (sink, batch) in other.outputs.drain(..) {
+            let mine = self.output(sink);
+            (0..batch.len()).for_each(|row| mine.push_from(&batch, row));
+        }
+        self.blocks.append(&mut other.blocks);
+        self.counters.add(std::mem::take(&mut other.counters));
+    }
+}
+
+impl Counters {
+    /// Adds other counts to these.
+    pub fn add(&mut self, other: Counters) {
+        self.records_in += other.records_in;
+        self.records_out += other.records_out;
+        self.late += other.late;
+        self.dead_letters += other.dead_letters;
+    }
+}

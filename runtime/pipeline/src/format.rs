@@ -1,0 +1,1 @@
+//! Formats: from bytes to columns and back.

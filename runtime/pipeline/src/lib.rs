@@ -1,0 +1,18 @@
+//! The meaning of a pipeline: what the user writes ([`spec`]), what it means ([`plan`]), and the engine that
+//! does it to batches of records ([`unit`]).
+//!
+//! ```text
+//!  YAML -> spec -> plan -> unit:  RecordBatch -> format -> Frame -> time -> step/window -> Effects
+//! ```
+//!
+//! No Kafka, no Kubernetes, no async, no clock, no randomness: time comes in with every call.
+
+pub mod column;
+pub mod effect;
+pub mod expression;
+pub mod format;
+pub mod plan;
+pub mod record;
+pub mod schema;
+pub mod spec;
+pub mod unit;

@@ -1,0 +1,1 @@
+//! The wire shape of all kinds: what the user writes.
