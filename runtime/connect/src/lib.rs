@@ -1,1 +1,6 @@
-//! (see docs/ARCHITECTURE.md)
+//! Sources, sinks, logs and snapshot stores: bytes in, bytes out.
+//!
+//! Two doors lead out of the engine: [`door::KafkaIo`], the log with its transactions, and [`snapshot::SnapshotStore`].
+//! Each has a real and an in-memory side.
+
+pub mod door;
