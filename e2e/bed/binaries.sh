@@ -2,16 +2,21 @@
 # Binaries and jars, each part in a cache folder named by what went into it. A part is built in a
 # temporary folder and renamed when whole, so that an interrupted build is never mistaken for a result.
 
-# part_dir <part> <file that decides its content>...
+# part_dir <part> <file that decides its content>...: the code that fills the folder decides it, too.
 part_dir() {
   local part=$1 key
   shift
-  key=$(cat "$@" | sha256sum)
+  key=$({ declare -f "fill_$part" go_build && cat "$@"; } | sha256sum)
   printf '%s/%s-%s' "$CACHE" "$part" "${key:0:12}"
 }
 
 kafka_dir() { part_dir kafka "$BED_DIR/kafka/pom.xml"; }
-go_dir() { part_dir "$1" "$BED_DIR/go/$1"/* "$BED_DIR/binaries.sh"; }
+
+go_dir() {
+  local sources
+  mapfile -t sources < <(find "$BED_DIR/go/$1" -type f | LC_ALL=C sort)
+  part_dir "$1" "${sources[@]}"
+}
 
 # part <name> <folder> <function that fills the folder given to it>
 part() {

@@ -33,7 +33,7 @@ start_kafka() {
   mkdir -p "$RUN/kafka"
   kafka_properties >"$properties.new"
   if running kafka && cmp --silent "$properties" "$properties.new"; then return 0; fi
-  stop kafka "$DEADLINE_STOP"
+  stop kafka "$((DEADLINE_STOP / 2))"
   mv "$properties.new" "$properties"
   if port_open "$KAFKA_LOCAL"; then
     echo "something else listens on $KAFKA_LOCAL"

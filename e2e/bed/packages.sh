@@ -42,14 +42,13 @@ require_java() {
 
 # Go comes from no Debian package here: theirs is older than what the modules ask for.
 require_go() {
-  have go || lacking "building $1 needs Go, which is not on the PATH" "install Go 1.25 or newer, then run this again"
+  have go || lacking "building $1 needs Go, which is not on the PATH" "install Go 1.26 or newer, then run this again"
 }
 
 # The cluster moves interfaces, mounts and cgroups.
 require_cluster() {
   is_root || lacking "the cluster of the bed needs root" \
     "run it as root, or use a cluster of yours: export KUBECONFIG=... KAFKA=host:port"
-  PATH=$PATH:/usr/sbin:/sbin
   require "the cluster" \
     containerd:containerd runc:runc nft:nftables ip:iproute2 openssl:openssl
   [[ -x $CNI_PLUGINS/bridge ]] && return 0

@@ -5,6 +5,9 @@ readonly EXIT_USAGE=2
 readonly EXIT_NOT_RUNNING=3
 readonly EXIT_CONFIGURATION=78
 
+# Debian keeps administrators' programs off the path of others.
+export PATH=$PATH:/usr/sbin:/sbin
+
 # Versions. Those of the Go modules and of Kafka are pinned once more, by go.mod and pom.xml.
 readonly KUBERNETES_VERSION=v1.35.4
 
@@ -32,6 +35,9 @@ readonly ETCD_CLIENT=127.0.0.1:12379
 readonly ETCD_PEER=127.0.0.1:12380
 readonly APISERVER=$BRIDGE_ADDRESS:6443
 readonly NODE=weir-bed
+readonly CNI_PLUGINS=/usr/lib/cni
+readonly CNI_NETWORK=weir-bed
+readonly CONTAINERD_SOCKET=$SOCKETS/containerd.sock
 readonly PAUSE_IMAGE=localhost/pause:weir-bed
 readonly PROBE_IMAGE=localhost/probe:weir-bed
 

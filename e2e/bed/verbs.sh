@@ -37,18 +37,54 @@ verb_up() {
   if [[ $parts == *cluster* ]]; then require_cluster; fi
   if [[ $parts == *kafka* ]]; then require_java; fi
   build_parts "$parts"
-  if [[ $parts == *kafka* ]]; then phase "kafka" "$DEADLINE_START" start_kafka_whole; fi
+  if [[ $parts == *cluster* ]]; then begin_cluster; fi
+  # A broker that runs already gets its listener for pods.
+  if [[ $parts == *kafka* ]] || running kafka >/dev/null; then phase "kafka start" "$DEADLINE_START" start_kafka; fi
+  if [[ $parts == *cluster* ]]; then await_cluster; fi
+  if running kafka >/dev/null; then phase "kafka ready" "$DEADLINE_READY" kafka_ready; fi
 }
 
+# Everything that takes a while is started first and waited for afterwards.
+begin_cluster() {
+  phase "network" "$DEADLINE_START" start_network
+  phase "certificates" "$DEADLINE_START" make_certificates
+  phase "control plane start" "$DEADLINE_START" start_control_plane
+  phase "container runtime" "$DEADLINE_START" start_container_runtime
+}
+
+await_cluster() {
+  phase "control plane ready" "$DEADLINE_READY" control_plane_ready
+  phase "node start" "$DEADLINE_START" start_node
+  phase "node ready" "$DEADLINE_READY" node_ready
+}
+
+# The state goes with the processes: the next `up` begins from nothing. Logs stay until then.
 verb_down() {
+  local parts
+  parts=$(parse_parts "$@") || exit
   exclusively
-  phase "kafka stop" "$DEADLINE_STOP" stop kafka
+  if [[ $parts == *kafka* ]]; then down_kafka; fi
+  if [[ $parts == *cluster* ]] && bridge_exists; then down_cluster; fi
+}
+
+down_kafka() {
+  phase "kafka stop" "$DEADLINE_STOP" stop kafka "$((DEADLINE_STOP / 2))"
   rm -rf "$RUN/kafka"
 }
 
+down_cluster() {
+  is_root || lacking "the cluster of the bed needs root to be stopped" "run this as root"
+  phase "node stop" "$DEADLINE_STOP" stop_node
+  phase "control plane stop" "$DEADLINE_STOP" stop_control_plane
+  phase "network stop" "$DEADLINE_STOP" stop_network
+  rm -rf "$SOCKETS" "$RUN"/{containerd,kubelet,etcd,cni,pki,pod-logs,kubeconfig,*.yaml,*.toml,*.tar}
+}
+
+readonly CLUSTER_PROCESSES="etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy"
+
 verb_status() {
   local name pid all=0
-  for name in kafka; do
+  for name in kafka $CLUSTER_PROCESSES; do
     if pid=$(running "$name"); then
       printf '%-24s running   pid %s\n' "$name" "$pid"
     else
@@ -59,9 +95,38 @@ verb_status() {
   return "$all"
 }
 
+# Only what runs is named; nothing is said of a part that does not.
 verb_env() {
-  running kafka >/dev/null || { say "nothing runs; start it with: $BED up" && exit "$EXIT_NOT_RUNNING"; }
-  printf 'export KAFKA=%s\n' "$KAFKA_LOCAL"
+  local cluster='' kafka=''
+  if running kube-apiserver >/dev/null; then cluster=yes; fi
+  if running kafka >/dev/null; then kafka=yes; fi
+  if [[ -z $cluster$kafka ]]; then
+    say "nothing runs; start it with: $BED up"
+    exit "$EXIT_NOT_RUNNING"
+  fi
+  if [[ -n $kafka ]]; then printf 'export KAFKA=%q\n' "$KAFKA_LOCAL"; fi
+  if [[ -n $cluster ]]; then
+    printf 'export KUBECONFIG=%q\n' "$ADMIN_KUBECONFIG"
+    printf 'export PATH=%q:%q:$PATH\n' "$(go_dir kubernetes)" "$(go_dir helm)"
+    if [[ -n $kafka ]]; then printf 'export KAFKA_IN_CLUSTER=%q\n' "$KAFKA_FOR_PODS"; fi
+  fi
+}
+
+verb_check() {
+  exclusively
+  running kubelet >/dev/null && running kafka >/dev/null || fail "not all runs; start it with: $BED up"
+  phase "check" "$DEADLINE_READY" check
+  tail -n 4 "$LOGS/phase-check.log"
+}
+
+verb_load_image() {
+  [[ $# -ge 1 ]] || fail "which archive?"
+  running containerd >/dev/null || fail "no cluster runs; start it with: $BED up cluster"
+  local archive
+  for archive in "$@"; do
+    [[ -r $archive ]] || fail "cannot read $archive"
+    phase "load $(basename "$archive" .tar)" "$DEADLINE_START" load_image "$(realpath "$archive")"
+  done
 }
 
 verb_kafka() {
@@ -74,7 +139,7 @@ verb_kafka() {
   esac
   exclusively
   case $1 in
-    stop | restart) phase "kafka stop" "$DEADLINE_STOP" stop kafka "$DEADLINE_STOP" ;;
+    stop | restart) phase "kafka stop" "$DEADLINE_STOP" stop kafka "$((DEADLINE_STOP / 2))" ;;
     kill) phase "kafka kill" "$DEADLINE_STOP" kill_kafka ;;
     pause) signal kafka STOP || fail "kafka does not run" ;;
     resume) signal kafka CONT || fail "kafka does not run" ;;

@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# etcd, API server, controller manager, scheduler: started together, for each waits for those it needs.
+
+start_control_plane() {
+  start_etcd
+  start_apiserver
+  start_controller_manager
+  start_scheduler
+}
+
+# The data is gone with the bed, so nothing is worth an fsync.
+start_etcd() {
+  spawn etcd "$(go_dir etcd)/etcd" --name weir-bed --data-dir "$RUN/etcd" --unsafe-no-fsync --log-level warn \
+    --listen-client-urls "http://$ETCD_CLIENT" --advertise-client-urls "http://$ETCD_CLIENT" \
+    --listen-peer-urls "http://$ETCD_PEER" --initial-advertise-peer-urls "http://$ETCD_PEER" \
+    --initial-cluster "weir-bed=http://$ETCD_PEER"
+}
+
+# Node names do not resolve, hence the address type; webhooks are called at pod addresses, hence the routing.
+start_apiserver() {
+  spawn kube-apiserver "$(go_dir kubernetes)/kube-apiserver" \
+    --bind-address "$BRIDGE_ADDRESS" --advertise-address "$BRIDGE_ADDRESS" --secure-port "${APISERVER##*:}" \
+    --etcd-servers "http://$ETCD_CLIENT" --service-cluster-ip-range "$SERVICE_RANGE" \
+    --tls-cert-file "$PKI/apiserver.crt" --tls-private-key-file "$PKI/apiserver.key" \
+    --client-ca-file "$PKI/authority.crt" --cert-dir "$PKI" \
+    --service-account-issuer https://kubernetes.default.svc.cluster.local \
+    --service-account-key-file "$PKI/service-accounts.pub" \
+    --service-account-signing-key-file "$PKI/service-accounts.key" \
+    --kubelet-client-certificate "$PKI/apiserver-to-kubelet.crt" \
+    --kubelet-client-key "$PKI/apiserver-to-kubelet.key" \
+    --kubelet-certificate-authority "$PKI/authority.crt" \
+    --kubelet-preferred-address-types InternalIP --enable-aggregator-routing \
+    --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+    --enable-bootstrap-token-auth=false --profiling=false \
+    "${AUDIT_FLAGS[@]}"
+}
+
+# WEIR_BED_AUDIT=1 writes who did what to logs/audit.log; a path names a policy of the caller's own.
+AUDIT_FLAGS=()
+case ${WEIR_BED_AUDIT:-} in
+  "" | 0) ;;
+  1) AUDIT_FLAGS=(--audit-log-path "$LOGS/audit.log" --audit-policy-file "$BED_DIR/cluster/audit-policy.yaml") ;;
+  *) AUDIT_FLAGS=(--audit-log-path "$LOGS/audit.log" --audit-policy-file "$WEIR_BED_AUDIT") ;;
+esac
+
+start_controller_manager() {
+  spawn kube-controller-manager "$(go_dir kubernetes)/kube-controller-manager" \
+    --kubeconfig "$PKI/controller-manager.kubeconfig" --leader-elect=false \
+    --use-service-account-credentials --service-account-private-key-file "$PKI/service-accounts.key" \
+    --root-ca-file "$PKI/authority.crt" --cert-dir "$PKI" --profiling=false
+}
+
+start_scheduler() {
+  spawn kube-scheduler "$(go_dir kubernetes)/kube-scheduler" \
+    --kubeconfig "$PKI/scheduler.kubeconfig" --leader-elect=false --profiling=false
+}
+
+kubectl_admin() { "$(go_dir kubernetes)/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" "$@"; }
+
+# Ready: the API server answers, and the controller manager has made what every pod needs.
+control_plane_ready() {
+  wait_for kube-apiserver kubectl_admin get --raw /readyz
+  wait_for kube-controller-manager kubectl_admin get serviceaccount default --namespace default
+  running kube-scheduler >/dev/null
+}
+
+stop_control_plane() {
+  local name
+  for name in kube-scheduler kube-controller-manager kube-apiserver etcd; do signal "$name" KILL || true; done
+  for name in kube-scheduler kube-controller-manager kube-apiserver etcd; do stop "$name"; done
+}
