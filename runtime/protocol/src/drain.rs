@@ -1,0 +1,75 @@
+//! Draining: how a pipeline comes to a consistent stop.
+//!
+//! ```text
+//!  source unit      drain{id} ──> last Commit + Released{id} + End{id} into every partition it feeds   (one transaction)
+//!  downstream unit  last End{id} of all its upstream units consumed ──> Commit + Released{id} (+ its own Ends)
+//!  then             state uploaded ──> Cut{id, pointer}
+//! ```
+//!
+//! `Released{id}` is a lock until `resume{id}`. A life that finds its unit locked and not cut restores it to the lock's
+//! commit, uploads, and writes the Cut without going live ([`missing_cut`]).
+
+use crate::block::End;
+use crate::defences::Defences;
+use crate::identity::{DrainId, Seq, UnitId};
+use crate::journal::Ownership;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many drains a unit remembers Ends of: they are requests of a human or an upgrade, one at a time.
+pub const DRAINS_MAX: usize = 8;
+
+/// The Ends that a unit has consumed. Part of its state: it is filled by replay as well, and stands in snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    seen: BTreeMap<DrainId, BTreeSet<UnitId>>,
+}
+
+impl Ends {
+    /// An End was applied.
+    pub fn consume(&mut self, end: &End) {
+        self.seen.entry(end.drain).or_default().insert(end.from.clone());
+        while self.seen.len() > DRAINS_MAX {
+            self.seen.pop_first();
+        }
+    }
+
+    /// True when every upstream unit has ended in this drain. A unit without upstream units reads sources only: it ends
+    /// as soon as it is told.
+    pub fn complete(&self, drain: DrainId, upstream: &[UnitId], defences: &Defences) -> bool {
+        if !defences.end_marker {
+            return true;
+        }
+        let seen = self.seen.get(&drain);
+        upstream.iter().all(|unit| seen.is_some_and(|seen| seen.contains(unit)))
+    }
+
+    /// What a snapshot keeps.
+    pub fn entries(&self) -> Vec<(DrainId, UnitId)> {
+        let each =
+            self.seen.iter().flat_map(|(drain, units)| units.iter().map(|unit| (*drain, unit.clone())));
+        each.collect()
+    }
+}
+
+impl FromIterator<(DrainId, UnitId)> for Ends {
+    fn from_iter<T: IntoIterator<Item = (DrainId, UnitId)>>(entries: T) -> Self {
+        let mut seen: BTreeMap<DrainId, BTreeSet<UnitId>> = BTreeMap::new();
+        for (drain, unit) in entries {
+            seen.entry(drain).or_default().insert(unit);
+        }
+        Self { seen }
+    }
+}
+
+/// The drain and the commit whose state has to be uploaded and cut, when a unit is locked without one and its replay has
+/// reached that commit.
+pub fn missing_cut(ownership: &Ownership, replayed: Option<Seq>) -> Option<(DrainId, Seq)> {
+    let lock = ownership.lock()?;
+    (!lock.cut && replayed == Some(lock.seq)).then_some((lock.drain, lock.seq))
+}
+
+/// True when every journal is drained by this request and cut: the pipeline may be stopped, or taken over by another
+/// plan.
+pub fn all_cut<'a>(journals: impl IntoIterator<Item = &'a Ownership>, drain: DrainId) -> bool {
+    journals.into_iter().all(|journal| journal.lock().is_some_and(|lock| lock.drain == drain && lock.cut))
+}

@@ -1,0 +1,165 @@
+//! Who is who: pipelines, generations, workers, lives of workers, units; and the names in Kafka made from them.
+//!
+//! Every name is a pure function of numbers that somebody wrote down before: an id that nobody wrote down could not be
+//! fenced.
+
+use std::fmt;
+use std::sync::Arc;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// One immutable set of plan, image, replicas and placement. Counts from 1; an empty journal counts as 0.
+    Generation(u32)
+}
+number! {
+    /// A worker within a generation, over all its pods.
+    WorkerIndex(u32)
+}
+number! {
+    /// A commit of a unit. Counts from 1 and never goes back; 0 is "no commit yet".
+    Seq(u64)
+}
+number! {
+    /// A set of repartition topics that belong together: the generation that opened it.
+    Lineage(u32)
+}
+number! {
+    /// One request to drain; chosen by who asks, the same in every repetition.
+    DrainId(u64)
+}
+
+impl Seq {
+    /// The one behind it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// One life of a worker: a random number drawn at each start of *Going live* that drops memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(pub u128);
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Which unit is placed on which worker, as a hash: two generations with one number must agree on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlacementHash(pub u64);
+
+impl PlacementHash {
+    /// Of a table in any order; it does not depend on the order.
+    pub fn of<'a>(table: impl IntoIterator<Item = (&'a UnitId, WorkerIndex)>) -> Self {
+        let mut rows: Vec<_> = table.into_iter().collect();
+        rows.sort_unstable();
+        let mut text = String::new();
+        for (unit, worker) in rows {
+            text.push_str(&format!("{unit}={worker}\n"));
+        }
+        Self(xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+}
+
+/// Partition `index` of stage `stage`: what owns state and moves between workers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnitId {
+    /// Name of the stage.
+    pub stage: Arc<str>,
+    /// The partition, also that of its journal.
+    pub index: u32,
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stage, self.index)
+    }
+}
+
+/// A worker of a generation: one transactional id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Writer {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its number there.
+    pub worker: WorkerIndex,
+}
+
+/// One life of a worker: what a journal record says of who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// The transactional id.
+    pub writer: Writer,
+    /// The life.
+    pub incarnation: Incarnation,
+}
+
+impl Owner {
+    /// Short for its generation.
+    pub fn generation(&self) -> Generation {
+        self.writer.generation
+    }
+}
+
+/// The names of one pipeline in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineIdentity {
+    /// Kubernetes namespace, or `default`.
+    pub namespace: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// First eight characters of its uid: another pipeline of the same name later shares nothing with this one.
+    pub uid8: String,
+}
+
+impl PipelineIdentity {
+    fn prefix(&self) -> String {
+        format!("weir.{}.{}.{}", self.namespace, self.pipeline, self.uid8)
+    }
+
+    /// `weir.<namespace>.<pipeline>.<uid8>.<generation>.<worker>`.
+    pub fn transactional_id(&self, writer: Writer) -> String {
+        format!("{}.{}.{}", self.prefix(), writer.generation, writer.worker)
+    }
+
+    /// The group whose offsets lag tools look at.
+    pub fn group_id(&self) -> String {
+        format!("weir.{}.{}", self.namespace, self.pipeline)
+    }
+
+    /// The journals of a stage: partition p is that of unit p.
+    pub fn commits_topic(&self, stage: &str) -> String {
+        format!("{}.{stage}.commits", self.prefix())
+    }
+
+    /// The snapshots of a stage, when they are kept in Kafka: partition p is that of unit p.
+    pub fn snapshots_topic(&self, stage: &str) -> String {
+        format!("{}.{stage}.snapshots", self.prefix())
+    }
+
+    /// The blocks that units of `stage` read: partition p is for unit p.
+    pub fn repartition_topic(&self, stage: &str, lineage: Lineage) -> String {
+        format!("{}.{stage}.repartition.e{lineage}", self.prefix())
+    }
+}

@@ -1,0 +1,245 @@
+//! Who may write a unit: the small fold over a journal that *Going live* decides on.
+//!
+//! It keeps claims, releases and the drain lock; what is needed to rebuild state is in [`super::view`]. Order is log
+//! order, counted as records are applied.
+
+use super::record::{Claim, JournalRecord};
+use crate::identity::{DrainId, Generation, Owner, PlacementHash, Seq, Writer};
+use pipeline::plan::PlanHash;
+
+/// The part of a record that decides ownership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Head {
+    /// A Claim.
+    Claim(ClaimHead),
+    /// A Commit, with the Claim that it renews.
+    Commit {
+        /// Who.
+        owner: Owner,
+        /// Its number.
+        seq: Seq,
+        /// Renewed claim.
+        renewal: Option<ClaimHead>,
+    },
+    /// A release.
+    Released {
+        /// Who.
+        owner: Owner,
+        /// Its last commit.
+        seq: Seq,
+        /// Drained.
+        drain: Option<DrainId>,
+    },
+    /// A cut.
+    Cut {
+        /// Of which drain.
+        drain: DrainId,
+        /// State at which seq.
+        seq: Seq,
+    },
+    /// Holds: nothing to do with ownership.
+    Other,
+}
+
+/// The part of a Claim that decides ownership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimHead {
+    /// Who claims.
+    pub owner: Owner,
+    /// Its plan.
+    pub plan: PlanHash,
+    /// Its placement.
+    pub placement: PlacementHash,
+    /// The drain that it ends.
+    pub resume: Option<DrainId>,
+}
+
+impl From<&Claim> for ClaimHead {
+    fn from(claim: &Claim) -> Self {
+        Self { owner: claim.owner, plan: claim.plan, placement: claim.placement, resume: claim.resume }
+    }
+}
+
+impl From<&JournalRecord> for Head {
+    fn from(record: &JournalRecord) -> Self {
+        match record {
+            JournalRecord::Claim(claim) => Self::Claim(ClaimHead::from(&**claim)),
+            JournalRecord::Commit(commit) => Self::Commit {
+                owner: commit.owner,
+                seq: commit.seq,
+                renewal: commit.renewal.as_ref().map(|renewal| ClaimHead::from(&renewal.claim)),
+            },
+            JournalRecord::Released(released) => {
+                Self::Released { owner: released.owner, seq: released.seq, drain: released.drain }
+            }
+            JournalRecord::Cut(cut) => Self::Cut { drain: cut.drain, seq: cut.pointer.seq },
+            JournalRecord::Hold(_) | JournalRecord::Unhold { .. } => Self::Other,
+        }
+    }
+}
+
+/// A drained unit: generations up to `generation` may claim it only when told to resume this drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lock {
+    /// The drain.
+    pub drain: DrainId,
+    /// Who drained it.
+    pub generation: Generation,
+    /// The last commit.
+    pub seq: Seq,
+    /// The state is uploaded.
+    pub cut: bool,
+}
+
+/// The journal shows something that the protocol excludes: two writers, or records lost in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal goes from commit {last} to commit {found}")]
+pub struct SequenceBroken {
+    /// The last commit.
+    pub last: Seq,
+    /// The one that came.
+    pub found: Seq,
+}
+
+/// What a journal says of its owners. A fold in log order; see the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ownership {
+    records: u32,
+    claims: Vec<(u32, ClaimHead)>,
+    releases: Vec<(u32, Generation)>,
+    in_force: Option<PlanHash>,
+    lock: Option<Lock>,
+    commit: Option<(Owner, Seq)>,
+    writers: Vec<Writer>,
+}
+
+impl Ownership {
+    /// Takes the next record.
+    pub fn apply(&mut self, head: &Head) -> Result<(), SequenceBroken> {
+        self.records += 1;
+        match *head {
+            Head::Claim(claim) => self.claim(claim),
+            Head::Commit { owner, seq, renewal } => {
+                if let Some((_, last)) = self.commit
+                    && seq != last.next()
+                {
+                    return Err(SequenceBroken { last, found: seq });
+                }
+                self.wrote(owner.writer);
+                self.commit = Some((owner, seq));
+                self.lock = None;
+                if let Some(claim) = renewal {
+                    self.claim(claim);
+                }
+            }
+            Head::Released { owner, seq, drain } => self.released(owner, seq, drain),
+            Head::Cut { drain, seq } => {
+                if let Some(lock) = &mut self.lock
+                    && lock.drain == drain
+                    && lock.seq == seq
+                {
+                    lock.cut = true;
+                }
+            }
+            Head::Other => {}
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, claim: ClaimHead) {
+        self.wrote(claim.owner.writer);
+        self.claims.retain(|(_, old)| old.owner.generation() != claim.owner.generation());
+        self.claims.push((self.records, claim));
+        let lifted = self.lock.is_some_and(|lock| {
+            claim.owner.generation() > lock.generation || claim.resume == Some(lock.drain)
+        });
+        if lifted || self.in_force.is_none() {
+            self.in_force = Some(claim.plan);
+            self.lock = None;
+        }
+    }
+
+    fn released(&mut self, owner: Owner, seq: Seq, drain: Option<DrainId>) {
+        self.wrote(owner.writer);
+        let generation = owner.generation();
+        self.releases.retain(|(_, old)| *old != generation);
+        self.releases.push((self.records, generation));
+        // Only an owner that follows the plan in force can drain it, and only at the journal's last commit.
+        let owns = self.claim_of(generation).is_some_and(|claim| self.in_force == Some(claim.plan));
+        if let Some(drain) = drain
+            && owns
+            && seq == self.seq()
+        {
+            self.lock = Some(Lock { drain, generation, seq, cut: false });
+        }
+    }
+
+    fn wrote(&mut self, writer: Writer) {
+        if let Err(at) = self.writers.binary_search(&writer) {
+            self.writers.insert(at, writer);
+        }
+    }
+
+    /// True before the first record.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// The last commit, 0 when there is none.
+    pub fn seq(&self) -> Seq {
+        self.commit.map_or(Seq(0), |(_, seq)| seq)
+    }
+
+    /// Who wrote the last commit.
+    pub fn last_committer(&self) -> Option<Owner> {
+        self.commit.map(|(owner, _)| owner)
+    }
+
+    /// The highest generation that has claimed, 0 when none has.
+    pub fn highest_generation(&self) -> Generation {
+        self.claims.iter().map(|(_, claim)| claim.owner.generation()).max().unwrap_or_default()
+    }
+
+    /// The newest Claim of the highest generation.
+    pub fn highest_claim(&self) -> Option<&ClaimHead> {
+        self.claims.iter().map(|(_, claim)| claim).max_by_key(|claim| claim.owner.generation())
+    }
+
+    /// The newest Claim in log order.
+    pub fn newest_claim(&self) -> Option<&ClaimHead> {
+        self.claims.last().map(|(_, claim)| claim)
+    }
+
+    /// The newest Claim of a generation.
+    pub fn claim_of(&self, generation: Generation) -> Option<&ClaimHead> {
+        self.claims.iter().map(|(_, claim)| claim).find(|claim| claim.owner.generation() == generation)
+    }
+
+    /// The newest Claim below a generation whose owner has not released since: the one worth waiting for.
+    pub fn unreleased_below(&self, generation: Generation) -> Option<&ClaimHead> {
+        let (at, claim) =
+            self.claims.iter().rev().find(|(_, claim)| claim.owner.generation() < generation)?;
+        let below = claim.owner.generation();
+        let released = self.releases.iter().any(|(when, of)| *of == below && when > at);
+        (!released).then_some(claim)
+    }
+
+    /// The drain that holds this unit, if one does.
+    ///
+    /// A Claim that neither resumes it nor is of a higher generation does not lift it: such a claimant finds the lock at
+    /// step 5 and gives way.
+    pub fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
+    /// True when an owner with this plan may take over: nobody was here, the last owners followed the same plan, or
+    /// they are drained.
+    pub fn open_to(&self, plan: PlanHash) -> bool {
+        self.in_force.is_none_or(|in_force| in_force == plan) || self.lock.is_some()
+    }
+
+    /// Every transactional id that the journal names, sorted.
+    pub fn writers(&self) -> &[Writer] {
+        &self.writers
+    }
+}
