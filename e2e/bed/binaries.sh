@@ -46,7 +46,7 @@ fill_kafka() {
 
 build_cluster() {
   local name
-  for name in kubernetes etcd helm own; do
+  for name in kubernetes etcd helm dns own; do
     [[ -d $(go_dir "$name") ]] || require_go "the cluster"
     part "$name" "$(go_dir "$name")" "fill_$name"
   done
@@ -75,5 +75,7 @@ fill_etcd() {
 }
 
 fill_helm() { go_build helm "$1" "" helm.sh/helm/v3/cmd/helm; }
+
+fill_dns() { go_build dns "$1" "" .; }
 
 fill_own() { go_build own "$1" "" ./pause ./probe; }

@@ -17,7 +17,7 @@ DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1
   make_client scheduler /CN=system:kube-scheduler
   make_client kubelet "/O=system:nodes/CN=system:node:$NODE"
   make_client proxy /CN=system:kube-proxy
-  make_client dns /CN=weir-bed-dns
+  make_client dns /O=system:masters/CN=weir-bed-dns
   make_key service-accounts
   openssl pkey -in "$PKI/service-accounts.key" -pubout -out "$PKI/service-accounts.pub"
   touch "$PKI/done"

@@ -42,7 +42,6 @@ start_kafka() {
   if [[ ! -e $RUN/kafka/data/meta.properties ]]; then
     kafka_java 256m kafka.tools.StorageTool format --cluster-id weirTestBedKafka000001 --config "$properties"
   fi
-  : >"$LOGS/kafka.log"
   spawn kafka java -Xms512m -Xmx1g -XX:+ExitOnOutOfMemoryError \
     -Dlog4j2.configurationFile="$BED_DIR/kafka/log4j2.properties" \
     -cp "$(kafka_dir)/*" kafka.Kafka "$properties"

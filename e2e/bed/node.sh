@@ -122,13 +122,16 @@ no_shims() { [[ -z $(shims) ]]; }
 
 # The library that runs the plugins remembers each pod's network namespace in a file.
 remove_pod_networks() {
-  local result namespace
-  for result in /var/lib/cni/results/"$CNI_NETWORK"-*; do
+  local results=/var/lib/cni/results result namespace container
+  for result in "$results/$CNI_NETWORK"-*; do
     [[ -e $result ]] || continue
     namespace=$(grep -o 'netns/cni-[0-9a-f-]*' "$result" | head -n 1) || true
     if [[ -n $namespace ]]; then ip netns delete "${namespace#netns/}" 2>/dev/null || true; fi
-    rm -f "$result"
+    container=${result#"$results/$CNI_NETWORK-"}
+    rm -f "$result" "$results/cni-loopback-${container%-*}-lo"
   done
+  # Links that the kubelet keeps for log collectors, whose targets go with the bed.
+  find /var/log/containers -type l -lname "$RUN/*" -delete 2>/dev/null || true
 }
 
 remove_mounts() {

@@ -21,13 +21,15 @@ running() {
   printf '%s' "$pid"
 }
 
-# spawn <name> <program> [argument]...: in a session of its own, output appended to logs/<name>.log.
+# spawn <name> <program> [argument]...: in a session of its own, output in logs/<name>.log; that of the
+# start before is kept beside it.
 spawn() {
   local name=$1
   shift
   if running "$name" >/dev/null; then return 0; fi
   mkdir -p "$LOGS" "$PIDS"
-  setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null 9>&- &
+  if [[ -e $LOGS/$name.log ]]; then mv "$LOGS/$name.log" "$LOGS/$name.log.previous"; fi
+  setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null 9>&- &
   local pid=$!
   printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$PIDS/$name"
 }

@@ -54,11 +54,13 @@ begin_cluster() {
 
 await_cluster() {
   phase "control plane ready" "$DEADLINE_READY" control_plane_ready
+  phase "dns start" "$DEADLINE_START" start_dns
   phase "node start" "$DEADLINE_START" start_node
   phase "node ready" "$DEADLINE_READY" node_ready
+  phase "dns ready" "$DEADLINE_READY" dns_ready
 }
 
-# The state goes with the processes: the next `up` begins from nothing. Logs stay until then.
+# The state goes with the processes: the next `up` begins from nothing. Logs stay.
 verb_down() {
   local parts
   parts=$(parse_parts "$@") || exit
@@ -75,12 +77,13 @@ down_kafka() {
 down_cluster() {
   is_root || lacking "the cluster of the bed needs root to be stopped" "run this as root"
   phase "node stop" "$DEADLINE_STOP" stop_node
+  phase "dns stop" "$DEADLINE_STOP" stop_dns
   phase "control plane stop" "$DEADLINE_STOP" stop_control_plane
   phase "network stop" "$DEADLINE_STOP" stop_network
-  rm -rf "$SOCKETS" "$RUN"/{containerd,kubelet,etcd,cni,pki,pod-logs,kubeconfig,*.yaml,*.toml,*.tar}
+  rm -rf "$SOCKETS" "$RUN"/{containerd,kubelet,etcd,cni,pki,pod-logs,kubeconfig,Corefile,*.yaml,*.toml,*.tar}
 }
 
-readonly CLUSTER_PROCESSES="etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy"
+readonly CLUSTER_PROCESSES="etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy dns"
 
 verb_status() {
   local name pid all=0
