@@ -1,0 +1,122 @@
+//! Where snapshots are kept: whole objects, bytes in, bytes out.
+//!
+//! A store gives each object its own name ([`SnapshotStore::put`] returns it); only that name finds it again, and a
+//! journal keeps it. Nothing here knows what a snapshot holds. [`Uploads`] puts a store behind a thread, so that a
+//! worker hands over bytes and asks later.
+//!
+//! ```text
+//!  worker ── Uploads ──(thread)── SnapshotStore: memory | file | topic
+//! ```
+
+mod file;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod uploads;
+
+pub use file::FileStore;
+pub use memory::MemoryStore;
+pub use topic::TopicStore;
+pub use uploads::{UPLOADS_MAX, Uploads};
+
+use crate::door::IoError;
+
+/// Keeps objects. Calls block until the object is durable.
+pub trait SnapshotStore: Send {
+    /// Keeps an object and returns the store's name for it. `key` is chosen by the caller from the content: the same
+    /// key is never used for other bytes, and a repeated put is allowed. Objects of one `shard` (a number of the unit)
+    /// may only be deleted oldest first.
+    fn put(&mut self, shard: u32, key: &str, bytes: &[u8]) -> Result<String, SnapshotError>;
+
+    /// Exactly the object of this name, complete, or an error.
+    fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError>;
+
+    /// The object is not needed any more, nor any older one of its shard. It may stay for a while. An unknown name is
+    /// no error.
+    fn delete(&mut self, name: &str) -> Result<(), SnapshotError>;
+
+    /// Names of all complete objects whose name starts so, in order.
+    fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError>;
+}
+
+/// Why a store failed. `NotFound` and `Corrupt` mean that the state is gone; the rest is worth a retry.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// No such object.
+    #[error("snapshot `{name}` was not found in {store}")]
+    NotFound {
+        /// The store's name for it.
+        name: String,
+        /// Which store.
+        store: String,
+    },
+    /// What was found is not what was written.
+    #[error("snapshot `{name}` in {store} is damaged")]
+    Corrupt {
+        /// The store's name for it.
+        name: String,
+        /// Which store.
+        store: String,
+    },
+    /// The name cannot be one of this store.
+    #[error("`{name}` is not a name of a snapshot in {store}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// Which store.
+        store: String,
+    },
+    /// The address of a store is not understood.
+    #[error("checkpoint storage `{address}` is not supported: use file:///an/absolute/path")]
+    Address {
+        /// As given.
+        address: String,
+    },
+    /// A file could not be read, written, listed or removed.
+    #[error("failed to {operation} {path}")]
+    File {
+        /// What we tried.
+        operation: &'static str,
+        /// On which path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log could not be read or written.
+    #[error("failed to {operation} snapshot topic `{topic}`")]
+    Log {
+        /// What we tried.
+        operation: &'static str,
+        /// The topic.
+        topic: String,
+        /// Why.
+        #[source]
+        source: IoError,
+    },
+    /// The transaction that carried the object did not commit for certain.
+    #[error("snapshot `{key}` was not committed to topic `{topic}`")]
+    NotCommitted {
+        /// The caller's key.
+        key: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Too many uploads are under way.
+    #[error("{in_flight} snapshot uploads are already under way")]
+    Busy {
+        /// How many.
+        in_flight: usize,
+    },
+    /// The thread of the store could not be started, or has ended.
+    #[error("the upload thread is not running")]
+    Stopped,
+}
+
+impl SnapshotError {
+    /// True when the object is gone for good, so that a retry is useless.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Corrupt { .. } | Self::InvalidName { .. })
+    }
+}

@@ -1,0 +1,149 @@
+//! Uploads in the background: hand over bytes, ask later. The inline form does the work at once, for the simulation.
+
+use super::{SnapshotError, SnapshotStore};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// Most uploads that may be under way; a worker has at most one per unit.
+pub const UPLOADS_MAX: usize = 1_024;
+
+/// A store, and where its work is done. Dropping it waits for the uploads under way.
+pub struct Uploads {
+    place: Place,
+    in_flight: usize,
+    done: Vec<Finished>,
+}
+
+/// The caller's number and the store's name for the object.
+type Finished = (u64, Result<String, SnapshotError>);
+
+enum Place {
+    Inline(Box<dyn SnapshotStore>),
+    Thread { orders: Option<Sender<Order>>, finished: Receiver<Finished>, thread: Option<JoinHandle<()>> },
+}
+
+enum Order {
+    Put { id: u64, shard: u32, key: String, bytes: Vec<u8> },
+    Get { name: String, reply: Sender<Result<Vec<u8>, SnapshotError>> },
+    Delete { name: String },
+    List { prefix: String, reply: Sender<Result<Vec<String>, SnapshotError>> },
+}
+
+impl Uploads {
+    /// Everything happens inside the call: the same calls always give the same results at the same time.
+    pub fn inline(store: impl SnapshotStore + 'static) -> Self {
+        Self { place: Place::Inline(Box::new(store)), in_flight: 0, done: Vec::new() }
+    }
+
+    /// The store works on a thread of its own.
+    pub fn background(store: impl SnapshotStore + 'static) -> Result<Self, SnapshotError> {
+        let (orders, received) = channel();
+        let (report, finished) = channel();
+        let thread = std::thread::Builder::new()
+            .name("snapshots".to_owned())
+            .spawn(move || serve(Box::new(store), &received, &report))
+            .map_err(|_| SnapshotError::Stopped)?;
+        let place = Place::Thread { orders: Some(orders), finished, thread: Some(thread) };
+        Ok(Self { place, in_flight: 0, done: Vec::new() })
+    }
+
+    /// Hands over an object; [`Uploads::finished`] tells how it went, by `id`.
+    pub fn start_put(&mut self, id: u64, shard: u32, key: &str, bytes: Vec<u8>) -> Result<(), SnapshotError> {
+        if self.in_flight >= UPLOADS_MAX {
+            return Err(SnapshotError::Busy { in_flight: self.in_flight });
+        }
+        match &mut self.place {
+            Place::Inline(store) => self.done.push((id, store.put(shard, key, &bytes))),
+            Place::Thread { orders, .. } => {
+                send(orders.as_ref(), Order::Put { id, shard, key: key.to_owned(), bytes })?;
+            }
+        }
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    /// Uploads that ended since the last call, oldest first. Never waits.
+    pub fn finished(&mut self) -> Vec<Finished> {
+        let mut done = std::mem::take(&mut self.done);
+        if let Place::Thread { finished, .. } = &self.place {
+            done.extend(finished.try_iter());
+        }
+        self.in_flight -= done.len();
+        done
+    }
+
+    /// How many uploads were started and not yet told as finished.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Exactly the object of this name. Waits, behind the uploads under way.
+    pub fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        match &mut self.place {
+            Place::Inline(store) => store.get(name),
+            Place::Thread { orders, .. } => {
+                ask(orders.as_ref(), |reply| Order::Get { name: name.to_owned(), reply })
+            }
+        }
+    }
+
+    /// The object and older ones of its shard are not needed any more. In the background a failure is only logged.
+    pub fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
+        match &mut self.place {
+            Place::Inline(store) => store.delete(name),
+            Place::Thread { orders, .. } => send(orders.as_ref(), Order::Delete { name: name.to_owned() }),
+        }
+    }
+
+    /// Names of all complete objects whose name starts so. Waits, behind the uploads under way.
+    pub fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError> {
+        match &mut self.place {
+            Place::Inline(store) => store.list(prefix),
+            Place::Thread { orders, .. } => {
+                ask(orders.as_ref(), |reply| Order::List { prefix: prefix.to_owned(), reply })
+            }
+        }
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        if let Place::Thread { orders, thread, .. } = &mut self.place {
+            drop(orders.take());
+            if let Some(thread) = thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+fn send(orders: Option<&Sender<Order>>, order: Order) -> Result<(), SnapshotError> {
+    orders.and_then(|orders| orders.send(order).ok()).ok_or(SnapshotError::Stopped)
+}
+
+fn ask<T>(
+    orders: Option<&Sender<Order>>,
+    order: impl FnOnce(Sender<Result<T, SnapshotError>>) -> Order,
+) -> Result<T, SnapshotError> {
+    let (reply, answer) = channel();
+    send(orders, order(reply))?;
+    answer.recv().map_err(|_| SnapshotError::Stopped)?
+}
+
+/// Works off orders until the owner is gone; nobody waiting for an answer is no error.
+fn serve(mut store: Box<dyn SnapshotStore>, orders: &Receiver<Order>, report: &Sender<Finished>) {
+    for order in orders {
+        match order {
+            Order::Put { id, shard, key, bytes } => {
+                let _ = report.send((id, store.put(shard, &key, &bytes)));
+            }
+            Order::Get { name, reply } => drop(reply.send(store.get(&name))),
+            Order::List { prefix, reply } => drop(reply.send(store.list(&prefix))),
+            Order::Delete { name } => {
+                if let Err(error) = store.delete(&name) {
+                    tracing::warn!(snapshot = name, error = &error as &dyn std::error::Error, "not deleted");
+                }
+            }
+        }
+    }
+}
