@@ -43,6 +43,11 @@ impl TagSet {
         self.0 |= 1 << tag as u16;
     }
 
+    /// Takes a tag out.
+    pub fn remove(&mut self, tag: Tag) {
+        self.0 &= !(1 << tag as u16);
+    }
+
     /// True when the tag is in the set.
     pub fn contains(self, tag: Tag) -> bool {
         self.0 & (1 << tag as u16) != 0
@@ -139,6 +144,15 @@ impl Column {
         self.tags[row] = tag;
         self.payload[row] = payload;
         self.seen.insert(tag);
+    }
+
+    /// Takes [`Tag::Missing`] out of the tags seen when no row is missing: to be called when a column that was made
+    /// by [`Column::reset`] is filled.
+    pub fn settle(&mut self) {
+        let missing = |tags: &[Tag]| tags.iter().map(|&tag| usize::from(tag == Tag::Missing)).sum::<usize>();
+        if self.tags.chunks(256).all(|tags| missing(tags) == 0) {
+            self.seen.remove(Tag::Missing);
+        }
     }
 
     /// The number of rows.
