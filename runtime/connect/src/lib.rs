@@ -4,6 +4,8 @@
 //! Each has a real and an in-memory side.
 
 pub mod door;
+pub mod envelope;
 pub mod memory;
 pub mod partitioner;
+pub mod sink;
 pub mod snapshot;
