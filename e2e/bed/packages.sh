@@ -5,7 +5,7 @@ is_root() { [[ $EUID -eq 0 ]]; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# require <purpose> <program>:<Debian package>...
+# require <purpose> <program or its path>:<Debian package>...
 # Installs the packages of missing programs when root on a Debian; says what to do otherwise.
 require() {
   local purpose=$1 pair packages=() programs=()
@@ -49,8 +49,9 @@ require_go() {
 require_cluster() {
   is_root || lacking "the cluster of the bed needs root" \
     "run it as root, or use a cluster of yours: export KUBECONFIG=... KAFKA=host:port"
+  ((${#RUN} <= 70)) || lacking "the path $RUN is too long for the sockets below it" \
+    "name a shorter cache folder: export WEIR_CACHE=..."
   require "the cluster" \
-    containerd:containerd runc:runc nft:nftables ip:iproute2 openssl:openssl
-  [[ -x $CNI_PLUGINS/bridge ]] && return 0
-  phase "packages" "$DEADLINE_PACKAGES" install_packages containernetworking-plugins
+    containerd:containerd runc:runc nft:nftables ip:iproute2 openssl:openssl \
+    "$CNI_PLUGINS/bridge:containernetworking-plugins"
 }
