@@ -70,5 +70,7 @@ until_true() {
 exclusively() {
   mkdir -p "$RUN"
   exec 9>"$RUN/lock"
+  flock --nonblock 9 && return 0
+  say "waiting for another bed command to end"
   flock --timeout "$DEADLINE_BUILD" 9 || fail "another bed command holds $RUN/lock"
 }
