@@ -21,6 +21,8 @@ mod scan;
 mod write;
 
 pub use decode::Decoder;
+pub(crate) use number::{Number, number};
+pub(crate) use scan::{Text, deeper};
 pub use write::{write_f64, write_i64, write_string, write_value};
 
 /// The longest text of one value, in bytes.

@@ -245,7 +245,7 @@ impl<'a> Text<'a> {
 
 /// The depth inside the bracket at `p`.
 #[inline(always)]
-pub(super) fn deeper(p: usize, depth: u32) -> Scan<u32> {
+pub(crate) fn deeper(p: usize, depth: u32) -> Scan<u32> {
     if depth + 2 > MAX_DEPTH { Err(RejectReason::TooDeep { at: p as u32 }) } else { Ok(depth + 1) }
 }
 
