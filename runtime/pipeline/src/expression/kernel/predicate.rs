@@ -1,0 +1,407 @@
+//! Conditions: each narrows an ascending list of rows, in place, to those for which it is true.
+
+use super::bounds::Bounds;
+use super::machine::{Errors, Machine, Operand, Raised, absent, has_loop};
+use crate::column::{Column, Frame, Tag, TextRef};
+use crate::expression::function::{Function, Signature};
+use crate::expression::operate::{self, Wrong};
+use crate::expression::program::{Literal, Node, Order};
+use crate::expression::value::Val;
+use crate::expression::{call, describe};
+use crate::record::RecordBatch;
+use memchr::memmem;
+
+/// A comparison of two values.
+#[derive(Clone, Copy)]
+enum Comparison {
+    Order(Order),
+    /// `==`, or `!=` when the flag is set.
+    Equal(bool),
+}
+
+/// Rows on their way through a loop: what is kept, and what the loop does not handle.
+struct Pass<'r> {
+    rows: &'r mut Vec<u32>,
+    cold: Vec<u32>,
+}
+
+impl Pass<'_> {
+    /// Keeps the rows whose test is true; a row without a result is cold.
+    #[inline]
+    fn keep(&mut self, mut test: impl FnMut(usize) -> Option<bool>) {
+        let mut kept = 0;
+        for at in 0..self.rows.len() {
+            let row = self.rows[at];
+            self.rows[kept] = row;
+            match test(row as usize) {
+                Some(holds) => kept += usize::from(holds),
+                None => self.cold.push(row),
+            }
+        }
+        self.rows.truncate(kept);
+    }
+}
+
+impl Machine<'_> {
+    /// Keeps the rows for which the whole program is true.
+    pub fn filter(&mut self, rows: &mut Vec<u32>, errors: &mut Errors) {
+        let program = self.program;
+        self.narrow(&program.root, rows, errors);
+    }
+
+    /// Keeps the rows for which a node is true; rows where it is neither true nor false go to `errors`.
+    pub fn narrow(&mut self, node: &Node, rows: &mut Vec<u32>, errors: &mut Errors) {
+        match node {
+            _ if rows.is_empty() => {}
+            Node::And(sides) => self.and(sides, rows, errors),
+            Node::Or(sides) => self.or(sides, rows, errors),
+            Node::Not(inner) => {
+                let all = self.space.list_of(rows);
+                let before = errors.len();
+                self.narrow(inner, rows, errors);
+                let mut mine = errors.split_off(before);
+                let yes = std::mem::replace(rows, self.space.list());
+                without(&all, &yes, &mut mine, rows);
+                errors.append(&mut mine);
+                self.space.put_list(all);
+                self.space.put_list(yes);
+            }
+            Node::Order(op, sides) => self.compare(Comparison::Order(*op), sides, rows, errors),
+            Node::Equal(negated, sides) => self.compare(Comparison::Equal(*negated), sides, rows, errors),
+            Node::InSet(inner, literals) => self.in_set(inner, literals, rows, errors),
+            Node::HasField(index) if self.sources[*index].rest.is_empty() => {
+                let tags = self.frame.columns[self.sources[*index].column].tags();
+                rows.retain(|row| tags[*row as usize] != Tag::Missing);
+            }
+            Node::Matches(inner, regex) => {
+                let cold = |it: &Self, operand: &Operand, row| {
+                    let val = it.read(inner, operand, row)?;
+                    Err(Raised::Now(describe::unary("matches", inner, &val, Wrong::Types, it.program)))
+                };
+                self.strings(inner, rows, errors, |text| regex.is_match(text), cold);
+            }
+            Node::Call(signature, nodes) if has_loop(node) => self.search(signature, nodes, rows, errors),
+            _ => {
+                let operand = self.load(node, rows);
+                self.truth(node, &operand, rows, errors);
+                self.release(operand);
+            }
+        }
+    }
+
+    /// `a && b`: the right side sees the rows that the left side leaves.
+    fn and(&mut self, sides: &[Node; 2], rows: &mut Vec<u32>, errors: &mut Errors) {
+        let before = errors.len();
+        self.narrow(&sides[0], rows, errors);
+        let mut failed = errors.split_off(before);
+        self.narrow(&sides[1], rows, errors);
+        if failed.is_empty() {
+            return;
+        }
+        // A row that failed on the left is false, and no error, when the right side is false.
+        failed.sort_unstable();
+        let mut again = self.space.list();
+        again.extend(failed.iter().map(|(row, _)| *row));
+        let mut other = Errors::new();
+        self.narrow(&sides[1], &mut again, &mut other);
+        other.sort_unstable();
+        failed.retain(|(row, _)| again.binary_search(row).is_ok() || find(&other, *row).is_some());
+        errors.append(&mut failed);
+        self.space.put_list(again);
+    }
+
+    /// `a || b`: the right side sees the rows that the left side did not decide.
+    fn or(&mut self, sides: &[Node; 2], rows: &mut Vec<u32>, errors: &mut Errors) {
+        let all = self.space.list_of(rows);
+        let mut failed = Errors::new();
+        self.narrow(&sides[0], rows, &mut failed);
+        failed.sort_unstable();
+        let mut open = self.space.list();
+        without(&all, rows, &mut Errors::new(), &mut open);
+        let mut other = Errors::new();
+        self.narrow(&sides[1], &mut open, &mut other);
+        failed.retain(|(row, _)| open.binary_search(row).is_err());
+        other.retain(|(row, _)| find(&failed, *row).is_none());
+        errors.append(&mut failed);
+        errors.append(&mut other);
+        merge(rows, &open);
+        self.space.put_list(all);
+        self.space.put_list(open);
+    }
+
+    /// Values as conditions.
+    fn truth(&mut self, node: &Node, operand: &Operand, rows: &mut Vec<u32>, errors: &mut Errors) {
+        let mut pass = Pass { rows, cold: self.space.list() };
+        let frame = &*self.frame;
+        pass.keep(|row| {
+            let value = operand.get(frame, row as u32);
+            (value.tag == Tag::Bool).then_some(value.bits != 0)
+        });
+        self.cold(pass, errors, |it, row| {
+            let val = it.read(node, operand, row)?;
+            Err(Raised::Now(describe::not_bool(node, &val, it.program)))
+        });
+    }
+
+    /// Takes the cold rows of a pass one by one.
+    fn cold(
+        &mut self,
+        pass: Pass<'_>,
+        errors: &mut Errors,
+        test: impl Fn(&Self, u32) -> Result<bool, Raised>,
+    ) {
+        let Pass { rows, mut cold } = pass;
+        cold.retain(|row| match test(self, *row) {
+            Ok(holds) => holds,
+            Err(raised) => {
+                let error = self.raised(raised);
+                errors.push((*row, error));
+                false
+            }
+        });
+        merge(rows, &cold);
+        self.space.put_list(cold);
+    }
+
+    fn compare(&mut self, comparison: Comparison, sides: &[Node; 2], rows: &mut Vec<u32>, errors: &mut Errors) {
+        let [left, right] = [self.load(&sides[0], rows), self.load(&sides[1], rows)];
+        let mut pass = Pass { rows, cold: self.space.list() };
+        let batch = self.context.batch;
+        match (left.column(self.frame), right.column(self.frame), &sides[0], &sides[1]) {
+            (Some(column), None, _, Node::Literal(literal)) => {
+                compare_constant(comparison, column, literal, self.frame, batch, &mut pass);
+            }
+            (None, Some(column), Node::Literal(literal), _) => {
+                let mirrored = match comparison {
+                    Comparison::Order(op) => Comparison::Order(op.mirrored()),
+                    equal @ Comparison::Equal(_) => equal,
+                };
+                compare_constant(mirrored, column, literal, self.frame, batch, &mut pass);
+            }
+            (Some(l), Some(r), ..) => compare_columns(comparison, l, r, self.frame, batch, &mut pass),
+            _ => pass.keep(|_| None),
+        }
+        self.cold(pass, errors, |it, row| {
+            let (l, r) = (it.read(&sides[0], &left, row)?, it.read(&sides[1], &right, row)?);
+            match comparison {
+                Comparison::Equal(negated) => {
+                    operate::equal(&l, &r).map(|equal| equal != negated).map_err(Raised::Now)
+                }
+                Comparison::Order(op) => operate::order(&l, &r).map(|ordering| op.holds(ordering)).map_err(|wrong| {
+                    let nodes = [&sides[0], &sides[1]];
+                    Raised::Now(describe::binary(op.symbol(), nodes, [&l, &r], wrong, it.program))
+                }),
+            }
+        });
+        self.release(left);
+        self.release(right);
+    }
+
+    fn in_set(&mut self, inner: &Node, literals: &[Literal], rows: &mut Vec<u32>, errors: &mut Errors) {
+        let operand = self.load(inner, rows);
+        let mut pass = Pass { rows, cold: self.space.list() };
+        if let Some(column) = operand.column(self.frame) {
+            let (frame, batch) = (&*self.frame, self.context.batch);
+            let (tags, payload) = (column.tags(), column.payload());
+            pass.keep(|row| match tags[row] {
+                Tag::String => {
+                    let text = frame.text(batch, TextRef::from_bits(payload[row]));
+                    Some(literals.iter().any(|l| matches!(l, Literal::String(s) if s.as_bytes() == text)))
+                }
+                // A double in the list may equal an int; the operators know.
+                Tag::Int if literals.iter().any(|l| *l == Literal::Int(payload[row] as i64)) => Some(true),
+                _ => None,
+            });
+        } else {
+            pass.keep(|_| None);
+        }
+        self.cold(pass, errors, |it, row| {
+            let val = it.read(inner, &operand, row)?;
+            for literal in literals {
+                if operate::equal(&val, &literal.val()).map_err(Raised::Now)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        self.release(operand);
+    }
+
+    /// A test of strings; rows that hold none are cold.
+    fn strings(
+        &mut self,
+        node: &Node,
+        rows: &mut Vec<u32>,
+        errors: &mut Errors,
+        test: impl Fn(&[u8]) -> bool,
+        cold: impl Fn(&Self, &Operand, u32) -> Result<bool, Raised>,
+    ) {
+        let operand = self.load(node, rows);
+        let mut pass = Pass { rows, cold: self.space.list() };
+        let (frame, batch) = (&*self.frame, self.context.batch);
+        pass.keep(|row| {
+            let value = operand.get(frame, row as u32);
+            (value.tag == Tag::String).then(|| test(frame.text(batch, TextRef::from_bits(value.bits))))
+        });
+        self.cold(pass, errors, |it, row| cold(it, &operand, row));
+        self.release(operand);
+    }
+
+    /// `contains`, `startsWith` and `endsWith`.
+    fn search(&mut self, signature: &'static Signature, nodes: &[Node], rows: &mut Vec<u32>, errors: &mut Errors) {
+        let [text, Node::Literal(Literal::String(part))] = nodes else {
+            let mut column = self.space.column(self.frame.rows);
+            self.search_by_row(signature, nodes, rows, &mut column);
+            let operand = Operand::Own(column);
+            self.truth(&Node::None, &operand, rows, errors);
+            return self.release(operand);
+        };
+        let cold = |it: &Self, operand: &Operand, row| {
+            let val = it.read(text, operand, row)?;
+            Err(Raised::Now(describe::argument(signature, 0, text, &val, it.program)))
+        };
+        match signature.function {
+            Function::StartsWith => self.strings(text, rows, errors, |t| t.starts_with(part.as_bytes()), cold),
+            Function::EndsWith => self.strings(text, rows, errors, |t| t.ends_with(part.as_bytes()), cold),
+            _ => {
+                let finder = memmem::Finder::new(part);
+                self.strings(text, rows, errors, |t| finder.find(t).is_some(), cold);
+            }
+        }
+    }
+
+    fn search_by_row(&mut self, signature: &'static Signature, nodes: &[Node], rows: &[u32], out: &mut Column) {
+        let operands: Vec<Operand> = nodes.iter().map(|node| self.load(node, rows)).collect();
+        for &row in rows {
+            let found = self.call_on(signature, nodes, &operands, row);
+            match found {
+                Ok(found) => out.set(row as usize, Tag::Bool, u64::from(found)),
+                Err(raised) => {
+                    let error = self.raised(raised);
+                    out.set(row as usize, Tag::Error, error);
+                }
+            }
+        }
+        operands.into_iter().for_each(|operand| self.release(operand));
+    }
+
+    fn call_on(&self, signature: &'static Signature, nodes: &[Node], operands: &[Operand], row: u32) -> Result<bool, Raised> {
+        let mut arguments = Vec::with_capacity(nodes.len());
+        for (position, (node, operand)) in nodes.iter().zip(operands).enumerate() {
+            let val = self.read(node, operand, row)?;
+            if !val.types().may_be(signature.arguments[position]) {
+                return Err(Raised::Now(describe::argument(signature, position, node, &val, self.program)));
+            }
+            arguments.push(val);
+        }
+        match call::call(signature, &arguments) {
+            Ok(Val::Bool(found)) => Ok(found),
+            Ok(_) => Err(Raised::Now(absent(&Node::None))),
+            Err(fault) => Err(Raised::Now(fault)),
+        }
+    }
+}
+
+/// The loops of a column against a constant.
+fn compare_constant(
+    comparison: Comparison,
+    column: &Column,
+    literal: &Literal,
+    frame: &Frame,
+    batch: &RecordBatch,
+    pass: &mut Pass<'_>,
+) {
+    let (tags, payload) = (column.tags(), column.payload());
+    let (bounds, negated) = match (comparison, literal) {
+        (Comparison::Order(op), Literal::Int(i)) => (Bounds::order_int(op, *i), false),
+        (Comparison::Order(op), Literal::Double(d)) => (Bounds::order_double(op, *d), false),
+        (Comparison::Equal(negated), Literal::Int(i)) => (Bounds::equal_int(*i), negated),
+        (Comparison::Equal(negated), Literal::Double(d)) => (Bounds::equal_double(*d), negated),
+        (Comparison::Equal(negated), Literal::Bool(b)) => {
+            let wanted = u64::from(*b);
+            return pass.keep(|row| (tags[row] == Tag::Bool).then(|| (payload[row] == wanted) != negated));
+        }
+        (Comparison::Equal(negated), Literal::Null) => {
+            return pass.keep(|row| match tags[row] {
+                Tag::Null => Some(!negated),
+                Tag::Missing | Tag::Error => None,
+                _ => Some(negated),
+            });
+        }
+        (Comparison::Equal(negated), Literal::String(wanted)) => {
+            let wanted = wanted.as_bytes();
+            return pass.keep(|row| {
+                let text = || frame.text(batch, TextRef::from_bits(payload[row]));
+                (tags[row] == Tag::String).then(|| (text() == wanted) != negated)
+            });
+        }
+        (Comparison::Order(op), Literal::String(wanted)) => {
+            let wanted = wanted.as_bytes();
+            return pass.keep(|row| {
+                let text = || frame.text(batch, TextRef::from_bits(payload[row]));
+                (tags[row] == Tag::String).then(|| op.holds(Some(text().cmp(wanted))))
+            });
+        }
+        _ => return pass.keep(|_| None),
+    };
+    pass.keep(|row| match tags[row] {
+        Tag::Int => Some(bounds.has_int(payload[row] as i64) != negated),
+        Tag::Double => Some(bounds.has_double(f64::from_bits(payload[row])) != negated),
+        _ => None,
+    });
+}
+
+/// The loops of two columns.
+fn compare_columns(
+    comparison: Comparison,
+    left: &Column,
+    right: &Column,
+    frame: &Frame,
+    batch: &RecordBatch,
+    pass: &mut Pass<'_>,
+) {
+    pass.keep(|row| {
+        let (l, r) = (left.value(row), right.value(row));
+        let text = |bits| frame.text(batch, TextRef::from_bits(bits));
+        let ordering = match (l.tag, r.tag) {
+            (Tag::Int, Tag::Int) | (Tag::Timestamp, Tag::Timestamp) | (Tag::Duration, Tag::Duration) => {
+                Some((l.bits as i64).cmp(&(r.bits as i64)))
+            }
+            (Tag::Double, Tag::Double) => f64::from_bits(l.bits).partial_cmp(&f64::from_bits(r.bits)),
+            (Tag::Int, Tag::Double) => operate::order_int_double(l.bits as i64, f64::from_bits(r.bits)),
+            (Tag::Double, Tag::Int) => {
+                operate::order_int_double(r.bits as i64, f64::from_bits(l.bits)).map(std::cmp::Ordering::reverse)
+            }
+            (Tag::String, Tag::String) => Some(text(l.bits).cmp(text(r.bits))),
+            (Tag::Bool, Tag::Bool) => Some(l.bits.cmp(&r.bits)),
+            _ => return None,
+        };
+        Some(match comparison {
+            Comparison::Order(op) => op.holds(ordering),
+            Comparison::Equal(negated) => (ordering == Some(std::cmp::Ordering::Equal)) != negated,
+        })
+    });
+}
+
+fn find(errors: &Errors, row: u32) -> Option<usize> {
+    errors.binary_search_by_key(&row, |(row, _)| *row).ok()
+}
+
+/// Adds to `rest` the rows of `all` that are neither in `yes` nor among the errors, which it sorts.
+pub(super) fn without(all: &[u32], yes: &[u32], errors: &mut Errors, rest: &mut Vec<u32>) {
+    errors.sort_unstable();
+    let (mut yes, mut failed) = (yes.iter().peekable(), errors.iter().peekable());
+    for row in all {
+        if yes.next_if_eq(&row).is_none() && failed.next_if(|(f, _)| f == row).is_none() {
+            rest.push(*row);
+        }
+    }
+}
+
+/// Adds the rows of another ascending list to an ascending list.
+fn merge(rows: &mut Vec<u32>, more: &[u32]) {
+    if !more.is_empty() {
+        rows.extend_from_slice(more);
+        rows.sort_unstable();
+    }
+}
