@@ -74,7 +74,8 @@ impl Expression {
     /// Compiles an expression for a place: one that certainly gives something else is refused.
     pub fn compile_for(text: &str, expected: Expected) -> Result<Self, CompileError> {
         if text.len() > MAX_TEXT_BYTES {
-            let message = format!("the expression has {} bytes, at most {MAX_TEXT_BYTES} are allowed", text.len());
+            let message =
+                format!("the expression has {} bytes, at most {MAX_TEXT_BYTES} are allowed", text.len());
             return Err(CompileError { position: text.floor_char_boundary(MAX_TEXT_BYTES), message });
         }
         let parsed = parse::parse(text)?;

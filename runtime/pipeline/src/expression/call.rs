@@ -28,7 +28,9 @@ pub(super) fn call<'a>(signature: &Signature, arguments: &[Val<'a>]) -> Result<V
         (Function::IndexOf, [Val::String(s), Val::String(part), rest @ ..]) => {
             text::index_of(s, part, int(rest).unwrap_or(0)).map(Val::Int)
         }
-        (Function::LastIndexOf, [Val::String(s), Val::String(part)]) => Ok(Val::Int(text::last_index_of(s, part))),
+        (Function::LastIndexOf, [Val::String(s), Val::String(part)]) => {
+            Ok(Val::Int(text::last_index_of(s, part)))
+        }
         (Function::CharAt, [Val::String(s), Val::Int(at)]) => text::char_at(s, *at).map(Val::string),
         (Function::Join, [list, rest @ ..]) => join(list, rest),
         (Function::Time(part), [value, rest @ ..]) => time_part(part, value, rest).map(Val::Int),
@@ -133,7 +135,9 @@ fn to_int(value: &Val<'_>) -> Option<i64> {
     match value {
         Val::Int(i) => Some(*i),
         // Both ends are exact: 2^63 itself does not fit.
-        Val::Double(d) if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(d) => Some(*d as i64),
+        Val::Double(d) if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(d) => {
+            Some(*d as i64)
+        }
         Val::String(s) => s.parse().ok(),
         Val::Timestamp(nanos) => Some(nanos.div_euclid(1_000_000_000)),
         _ => None,

@@ -66,7 +66,10 @@ fn need(typed: &Typed, types: Types, who: &str) -> Result<(), CompileError> {
     if typed.types.may_be(types) {
         return Ok(());
     }
-    refuse(typed.position, format!("`{who}` needs {types}, this is {}{}", article(typed.types), hint(typed, types)))
+    refuse(
+        typed.position,
+        format!("`{who}` needs {types}, this is {}{}", article(typed.types), hint(typed, types)),
+    )
 }
 
 /// What stands in a list or map: a value; an optional one exactly where a `?` says so.
@@ -109,10 +112,13 @@ impl Check<'_> {
             Expr::List(list) => self.list(list)?,
             Expr::Map(map) => self.map(map)?,
             Expr::Struct(made) => {
-                let message = format!("`{}{{…}}` is not supported; a map is written {{'name': value}}", made.type_name);
+                let message =
+                    format!("`{}{{…}}` is not supported; a map is written {{'name': value}}", made.type_name);
                 return refuse(position, message);
             }
-            Expr::Comprehension(_) | Expr::Unspecified => return refuse(position, "this is not an expression"),
+            Expr::Comprehension(_) | Expr::Unspecified => {
+                return refuse(position, "this is not an expression");
+            }
         };
         Ok(Typed { node, types, position })
     }
@@ -184,7 +190,9 @@ impl Check<'_> {
         let types = arithmetic_types(op, left.types, right.types);
         if types.is_none() {
             let allowed = match op {
-                Arithmetic::Add => "it adds numbers, joins strings or lists, and moves timestamps by durations",
+                Arithmetic::Add => {
+                    "it adds numbers, joins strings or lists, and moves timestamps by durations"
+                }
                 Arithmetic::Subtract => "it takes numbers, timestamps and durations",
                 Arithmetic::Modulo => "it takes ints",
                 Arithmetic::Multiply | Arithmetic::Divide => "it takes numbers",
@@ -215,7 +223,8 @@ impl Check<'_> {
         right: Typed,
         position: usize,
     ) -> Result<(Node, Types), CompileError> {
-        let ordered = Types::NUMBER.or(Types::STRING).or(Types::BOOL).or(Types::TIMESTAMP).or(Types::DURATION);
+        let ordered =
+            Types::NUMBER.or(Types::STRING).or(Types::BOOL).or(Types::TIMESTAMP).or(Types::DURATION);
         if !left.types.and(ordered).may_equal(right.types.and(ordered)) {
             let symbol = order.symbol();
             let message = format!(
@@ -229,7 +238,12 @@ impl Check<'_> {
         Ok((Node::Order(order, Box::new([left.node, right.node])), Types::BOOL))
     }
 
-    fn equality(&mut self, negated: bool, call: &CallExpr, position: usize) -> Result<(Node, Types), CompileError> {
+    fn equality(
+        &mut self,
+        negated: bool,
+        call: &CallExpr,
+        position: usize,
+    ) -> Result<(Node, Types), CompileError> {
         let [left, right] = self.sides(call, position)?;
         if !left.types.may_equal(right.types) {
             let (l, r) = (article(left.types), article(right.types));
@@ -343,7 +357,9 @@ fn arithmetic_types(op: Arithmetic, left: Types, right: Types) -> Types {
                 (Arithmetic::Add, Types::STRING, Types::STRING) => Types::STRING,
                 (Arithmetic::Add, Types::LIST, Types::LIST) => Types::LIST,
                 (Arithmetic::Add, Types::DURATION, Types::TIMESTAMP)
-                | (Arithmetic::Add | Arithmetic::Subtract, Types::TIMESTAMP, Types::DURATION) => Types::TIMESTAMP,
+                | (Arithmetic::Add | Arithmetic::Subtract, Types::TIMESTAMP, Types::DURATION) => {
+                    Types::TIMESTAMP
+                }
                 (Arithmetic::Add | Arithmetic::Subtract, Types::DURATION, Types::DURATION)
                 | (Arithmetic::Subtract, Types::TIMESTAMP, Types::TIMESTAMP) => Types::DURATION,
                 _ => continue,
@@ -360,8 +376,12 @@ fn literal_node(literal: &LiteralValue, position: usize) -> Result<(Node, Types)
         LiteralValue::Int(i) => (Node::Literal(Literal::Int(*i.inner())), Types::INT),
         LiteralValue::Double(d) => (Node::Literal(Literal::Double(*d.inner())), Types::DOUBLE),
         LiteralValue::String(s) => (Node::Literal(Literal::String(s.inner().to_owned())), Types::STRING),
-        LiteralValue::UInt(_) => return refuse(position, "unsigned numbers are not supported; leave the `u` out"),
-        LiteralValue::Bytes(_) => return refuse(position, "bytes are not supported; leave the `b` out for a string"),
+        LiteralValue::UInt(_) => {
+            return refuse(position, "unsigned numbers are not supported; leave the `u` out");
+        }
+        LiteralValue::Bytes(_) => {
+            return refuse(position, "bytes are not supported; leave the `b` out for a string");
+        }
     })
 }
 

@@ -60,11 +60,6 @@ pub(super) fn order_double(left: &str, right: f64) -> Option<Ordering> {
     Some(order(left, &format!("{right:.1074}")))
 }
 
-/// True when the double nearest to the number is the number as it was written: its shortest text has the same digits.
-pub(super) fn is_double(text: &str) -> bool {
-    text.parse::<f64>().is_ok_and(|d| d.is_finite() && Parts::of(text) == Parts::of(&format!("{d:e}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,15 +99,5 @@ mod tests {
         assert_eq!(order_double("0.1", 0.1), Some(Ordering::Less));
         assert_eq!(order_double("1e400", f64::INFINITY), Some(Ordering::Less));
         assert_eq!(order_double("1e400", f64::NAN), None);
-    }
-
-    #[test]
-    fn doubles_are_told_from_longer_numbers() {
-        for double in ["0.1", "1.50", "1e3", "123456789.25", "-0.0", "1e-7", "5e-324"] {
-            assert!(is_double(double), "{double}");
-        }
-        for longer in ["0.1000000000000000055511151231257827", "1.0000000000000000001", "1e400"] {
-            assert!(!is_double(longer), "{longer}");
-        }
     }
 }

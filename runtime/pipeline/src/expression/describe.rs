@@ -30,7 +30,11 @@ pub(super) fn field(path: &crate::column::FieldPath) -> String {
 
 /// The message for a missing field.
 pub(super) fn missing(path: &crate::column::FieldPath) -> String {
-    if path.0.is_empty() { "the record has no value".to_owned() } else { format!("{} is missing", field(path)) }
+    if path.0.is_empty() {
+        "the record has no value".to_owned()
+    } else {
+        format!("{} is missing", field(path))
+    }
 }
 
 /// ``field `a` is a string``, or `the value is a string`.
@@ -56,10 +60,18 @@ pub(super) fn binary(
         Wrong::Types => {
             for (node, value) in nodes.iter().zip(values) {
                 match value {
-                    Val::Null => return Fault::text(format!("{}; `{symbol}` needs a value", says(node, value, program))),
+                    Val::Null => {
+                        return Fault::text(format!(
+                            "{}; `{symbol}` needs a value",
+                            says(node, value, program)
+                        ));
+                    }
                     Val::Decimal(_) => {
                         let hint = "use double(…) to round it";
-                        return Fault::text(format!("{}; {hint} before `{symbol}`", says(node, value, program)));
+                        return Fault::text(format!(
+                            "{}; {hint} before `{symbol}`",
+                            says(node, value, program)
+                        ));
                     }
                     _ => {}
                 }
@@ -99,7 +111,13 @@ pub(super) fn not_bool(node: &Node, value: &Val<'_>, program: &Program) -> Fault
 }
 
 /// An argument of a type that the function does not take.
-pub(super) fn argument(signature: &Signature, position: usize, node: &Node, value: &Val<'_>, program: &Program) -> Fault {
+pub(super) fn argument(
+    signature: &Signature,
+    position: usize,
+    node: &Node,
+    value: &Val<'_>,
+    program: &Program,
+) -> Fault {
     let wanted = signature.arguments[position];
     Fault::text(format!("{}; `{}` needs {wanted}", says(node, value, program), signature.name))
 }

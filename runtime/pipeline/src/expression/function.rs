@@ -80,7 +80,12 @@ const fn method(
     Signature { name, receiver: true, arguments, required, result, function }
 }
 
-const fn global(name: &'static str, arguments: &'static [Types], result: Types, function: Function) -> Signature {
+const fn global(
+    name: &'static str,
+    arguments: &'static [Types],
+    result: Types,
+    function: Function,
+) -> Signature {
     Signature { name, receiver: false, arguments, required: arguments.len(), result, function }
 }
 

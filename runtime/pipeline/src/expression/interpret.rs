@@ -31,7 +31,11 @@ pub(super) struct Row<'a> {
 type Variables<'a> = Vec<Val<'a>>;
 
 /// Reads a value of a column; none is a missing field.
-pub(super) fn read<'a>(frame: &'a Frame, batch: &'a RecordBatch, value: Value) -> Result<Option<Val<'a>>, Fault> {
+pub(super) fn read<'a>(
+    frame: &'a Frame,
+    batch: &'a RecordBatch,
+    value: Value,
+) -> Result<Option<Val<'a>>, Fault> {
     let text = || {
         let bytes = frame.text(batch, TextRef::from_bits(value.bits));
         std::str::from_utf8(bytes).map_err(|_| Fault::text("the record is not valid UTF-8"))
@@ -106,7 +110,8 @@ impl<'a> Row<'a> {
         match node {
             Node::Negate(inner) => {
                 let value = self.eval(inner, vars)?;
-                operate::negate(&value).map_err(|wrong| describe::unary("-", inner, &value, wrong, self.program))
+                operate::negate(&value)
+                    .map_err(|wrong| describe::unary("-", inner, &value, wrong, self.program))
             }
             Node::Arithmetic(op, sides) => self.arithmetic(*op, sides, vars),
             Node::Order(op, sides) => {
@@ -184,7 +189,9 @@ impl<'a> Row<'a> {
     fn charge(&self, steps: u64) -> Result<(), Fault> {
         self.steps.set(self.steps.get() + steps);
         if self.steps.get() > MAX_STEPS {
-            return Err(Fault::text(format!("the expression takes more than {MAX_STEPS} steps on this record")));
+            return Err(Fault::text(format!(
+                "the expression takes more than {MAX_STEPS} steps on this record"
+            )));
         }
         Ok(())
     }
@@ -210,7 +217,12 @@ impl<'a> Row<'a> {
         describe::binary(symbol, [&sides[0], &sides[1]], [&values[0], &values[1]], wrong, self.program)
     }
 
-    fn arithmetic(&self, op: Arithmetic, sides: &'a [Node; 2], vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
+    fn arithmetic(
+        &self,
+        op: Arithmetic,
+        sides: &'a [Node; 2],
+        vars: &mut Variables<'a>,
+    ) -> Result<Val<'a>, Fault> {
         let values = self.both(sides, vars)?;
         operate::arithmetic(op, &values[0], &values[1])
             .map_err(|wrong| self.binary(op.symbol(), sides, &values, wrong))
@@ -224,7 +236,12 @@ impl<'a> Row<'a> {
     }
 
     /// `&&` and `||`: the side that decides wins over a fault of the other, whichever comes first.
-    fn connect(&self, sides: &'a [Node; 2], decides: bool, vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
+    fn connect(
+        &self,
+        sides: &'a [Node; 2],
+        decides: bool,
+        vars: &mut Variables<'a>,
+    ) -> Result<Val<'a>, Fault> {
         let left = self.condition(&sides[0], vars);
         if left == Ok(decides) {
             return Ok(Val::Bool(decides));
@@ -346,7 +363,12 @@ impl<'a> Row<'a> {
         Ok(Val::Map(Rc::new(map)))
     }
 
-    fn call(&self, signature: &Signature, nodes: &'a [Node], vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
+    fn call(
+        &self,
+        signature: &Signature,
+        nodes: &'a [Node],
+        vars: &mut Variables<'a>,
+    ) -> Result<Val<'a>, Fault> {
         let mut arguments = Vec::with_capacity(nodes.len());
         for (position, node) in nodes.iter().enumerate() {
             let value = self.eval(node, vars)?;
@@ -383,7 +405,13 @@ impl<'a> Row<'a> {
     }
 
     /// `all` and `exists`: the item that decides wins over a fault of another.
-    fn any(&self, it: &'a Macro, items: &[Val<'a>], decides: bool, vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
+    fn any(
+        &self,
+        it: &'a Macro,
+        items: &[Val<'a>],
+        decides: bool,
+        vars: &mut Variables<'a>,
+    ) -> Result<Val<'a>, Fault> {
         let mut fault = None;
         for item in items {
             self.charge(1)?;
@@ -398,7 +426,12 @@ impl<'a> Row<'a> {
     }
 
     /// The items that fulfil the condition, transformed.
-    fn select(&self, it: &'a Macro, items: &[Val<'a>], vars: &mut Variables<'a>) -> Result<Vec<Val<'a>>, Fault> {
+    fn select(
+        &self,
+        it: &'a Macro,
+        items: &[Val<'a>],
+        vars: &mut Variables<'a>,
+    ) -> Result<Vec<Val<'a>>, Fault> {
         let mut list = Vec::new();
         for item in items {
             self.charge(1)?;

@@ -1,15 +1,12 @@
 //! JSON text as values and back. Text of a record is opened one level at a time.
 
-use super::decimal;
 use super::time;
 use super::value::{Fault, Val};
+use crate::format::json::{MAX_DEPTH, write_f64, write_i64, write_string};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-
-/// The deepest nesting of lists and maps that is compared or written.
-pub(super) const MAX_DEPTH: usize = 128;
 
 /// True when the text is an array.
 pub(super) fn is_list(text: &str) -> bool {
@@ -71,15 +68,13 @@ fn string(text: &str) -> Result<Cow<'_, str>, Fault> {
     }
 }
 
-/// A number: int when it is written as one and fits, double when that holds what is written, else decimal.
+/// A number, as the decoder reads it: one without fraction and exponent is an int, or a decimal beyond 64 bits; every
+/// other is the nearest double.
 fn number(text: &str) -> Val<'_> {
-    let is_int = !text.contains(['.', 'e', 'E']);
-    match text.parse::<i64>() {
-        Ok(int) if is_int => Val::Int(int),
-        _ if is_int => Val::Decimal(text),
-        _ if decimal::is_double(text) => text.parse().map_or(Val::Decimal(text), Val::Double),
-        _ => Val::Decimal(text),
+    if text.contains(['.', 'e', 'E']) {
+        return text.parse().map_or(Val::Decimal(text), Val::Double);
     }
+    text.parse().map_or(Val::Decimal(text), Val::Int)
 }
 
 fn invalid(_: serde_json::Error) -> Fault {
@@ -136,7 +131,7 @@ pub(super) fn write(val: &Val<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     write_nested(val, out, 0)
 }
 
-fn write_nested(val: &Val<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
+fn write_nested(val: &Val<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Fault> {
     if depth > MAX_DEPTH {
         return Err(Fault::text(format!("the value is nested deeper than {MAX_DEPTH}")));
     }
@@ -144,7 +139,7 @@ fn write_nested(val: &Val<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fa
         Val::Null => out.extend_from_slice(b"null"),
         Val::Bool(true) => out.extend_from_slice(b"true"),
         Val::Bool(false) => out.extend_from_slice(b"false"),
-        Val::Int(int) => write_int(*int, out),
+        Val::Int(int) => write_i64(*int, out),
         Val::Double(double) => write_double(*double, out)?,
         Val::Decimal(text) | Val::Json(text) => out.extend_from_slice(text.as_bytes()),
         Val::String(text) => write_string(text.as_bytes(), out),
@@ -189,56 +184,11 @@ pub(super) fn write_key(key: &Val<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Appends an integer.
-pub(super) fn write_int(int: i64, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut rest = int.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if int < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 /// Appends a double; JSON has no infinity and no NaN.
 pub(super) fn write_double(double: f64, out: &mut Vec<u8>) -> Result<(), Fault> {
     if !double.is_finite() {
         return Err(Fault::text(format!("{double} cannot be written as JSON")));
     }
-    serde_json::to_writer(out, &double).map_err(|_| Fault::text("a double could not be written"))
-}
-
-/// Appends a string with its quotes.
-pub(super) fn write_string(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\') {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-            byte => out.extend_from_slice(&[
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
-        }
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
+    write_f64(double, out);
+    Ok(())
 }

@@ -59,21 +59,28 @@ pub(super) struct Source {
 /// An expression bound to a projection, with the buffers that it uses again and again.
 #[derive(Debug)]
 pub struct Kernel {
-    program: Arc<Program>,
-    sources: Vec<Source>,
+    pub(super) program: Arc<Program>,
+    pub(super) sources: Vec<Source>,
     space: Space,
 }
 
 impl Kernel {
     /// Binds an expression: every field must have a column, or lie inside the value of one.
     pub fn bind(expression: &Expression, projection: &Projection) -> Result<Self, BindError> {
-        let sources = expression.fields().iter().map(|path| source(path, projection)).collect::<Result<_, _>>()?;
+        let sources =
+            expression.fields().iter().map(|path| source(path, projection)).collect::<Result<_, _>>()?;
         Ok(Self { program: Arc::clone(&expression.program), sources, space: Space::default() })
     }
 
     /// Evaluates on the selected rows, which must be in ascending order. `out` gets `frame.rows` rows, of which only the
     /// selected ones are defined: a value, [`Tag::Error`], or [`Tag::Missing`] for an optional value that is none.
-    pub fn evaluate(&mut self, context: &Context<'_>, frame: &mut Frame, selection: &[u32], out: &mut Column) {
+    pub fn evaluate(
+        &mut self,
+        context: &Context<'_>,
+        frame: &mut Frame,
+        selection: &[u32],
+        out: &mut Column,
+    ) {
         out.reset(frame.rows);
         self.machine(context, frame).evaluate(selection, out);
     }
@@ -91,7 +98,9 @@ impl Kernel {
         self.machine(context, frame).filter(selection, &mut errors);
         errors.sort_unstable();
         failed.extend(
-            errors.into_iter().map(|(row, error)| (row, frame.errors.get(error as usize).cloned().unwrap_or_default())),
+            errors
+                .into_iter()
+                .map(|(row, error)| (row, frame.errors.get(error as usize).cloned().unwrap_or_default())),
         );
     }
 

@@ -4,6 +4,7 @@ use super::program::Arithmetic;
 use super::text;
 use super::value::{Fault, Val};
 use super::{decimal, json};
+use crate::format::json::MAX_DEPTH;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -148,9 +149,9 @@ pub(super) fn equal(left: &Val<'_>, right: &Val<'_>) -> Result<bool, Fault> {
     equal_nested(left, right, 0)
 }
 
-fn equal_nested(left: &Val<'_>, right: &Val<'_>, depth: usize) -> Result<bool, Fault> {
-    if depth > json::MAX_DEPTH {
-        return Err(Fault::text(format!("a value is nested deeper than {}", json::MAX_DEPTH)));
+fn equal_nested(left: &Val<'_>, right: &Val<'_>, depth: u32) -> Result<bool, Fault> {
+    if depth > MAX_DEPTH {
+        return Err(Fault::text(format!("a value is nested deeper than {}", MAX_DEPTH)));
     }
     if let Some(ordering) = order_numbers(left, right) {
         return Ok(ordering == Some(Ordering::Equal));
@@ -178,7 +179,7 @@ fn equal_nested(left: &Val<'_>, right: &Val<'_>, depth: usize) -> Result<bool, F
     }
 }
 
-fn equal_items(left: &[Val<'_>], right: &[Val<'_>], depth: usize) -> Result<bool, Fault> {
+fn equal_items(left: &[Val<'_>], right: &[Val<'_>], depth: u32) -> Result<bool, Fault> {
     if left.len() != right.len() {
         return Ok(false);
     }
@@ -193,12 +194,13 @@ fn equal_items(left: &[Val<'_>], right: &[Val<'_>], depth: usize) -> Result<bool
 fn equal_entries(
     left: &[(Val<'_>, Val<'_>)],
     right: &[(Val<'_>, Val<'_>)],
-    depth: usize,
+    depth: u32,
 ) -> Result<bool, Fault> {
     if left.len() != right.len() {
         return Ok(false);
     }
-    let by_name: hashbrown::HashMap<&str, &Val<'_>> = right.iter().filter_map(|(k, v)| Some((name(k)?, v))).collect();
+    let by_name: hashbrown::HashMap<&str, &Val<'_>> =
+        right.iter().filter_map(|(k, v)| Some((name(k)?, v))).collect();
     for (key, value) in left {
         let other = match name(key) {
             Some(name) => by_name.get(name).copied(),
@@ -222,7 +224,7 @@ fn name<'v>(key: &'v Val<'_>) -> Option<&'v str> {
 /// The value of a key in a map that is already open.
 fn find<'v, 'a>(entries: &'v [(Val<'a>, Val<'a>)], key: &Val<'_>) -> Result<Option<&'v Val<'a>>, Fault> {
     for (k, v) in entries {
-        if equal_nested(k, key, json::MAX_DEPTH)? {
+        if equal_nested(k, key, MAX_DEPTH)? {
             return Ok(Some(v));
         }
     }
@@ -232,7 +234,9 @@ fn find<'v, 'a>(entries: &'v [(Val<'a>, Val<'a>)], key: &Val<'_>) -> Result<Opti
 /// `container[key]`; none when there is no such item or entry.
 pub(super) fn lookup<'a>(container: &Val<'a>, key: &Val<'_>) -> Result<Option<Val<'a>>, Wrong> {
     match (container, key) {
-        (Val::Json(text), Val::String(name)) if !json::is_list(text) => json::member(text, name).map_err(Wrong::Fault),
+        (Val::Json(text), Val::String(name)) if !json::is_list(text) => {
+            json::member(text, name).map_err(Wrong::Fault)
+        }
         (Val::Json(text), Val::Int(_) | Val::Double(_)) if json::is_list(text) => {
             position(key).map_or(Ok(None), |at| json::item(text, at).map_err(Wrong::Fault))
         }

@@ -4,12 +4,12 @@
 mod compile;
 mod differential;
 mod meaning;
-mod narrowing;
 
-use super::interpret::{self, Row};
-use super::kernel::Context;
-use super::{Expression, Kernel, json};
-use crate::column::{Column, FieldPath, Frame, Projection, Tag, TextRef, Value};
+use super::interpret::Row;
+use super::value::{Fault, Val};
+use super::{Context, Expression, Kernel, describe, json};
+use crate::column::{Column, FieldPath, Frame, Projection, Tag, Value};
+use crate::format::json::{Decoder, write_value};
 use crate::record::{NewRecord, RecordBatch};
 
 /// The clock of all tests: 2026-11-21T10:00:00Z.
@@ -44,18 +44,12 @@ impl Bench {
         Self::decode(batch, projection)
     }
 
-    /// Decodes the fields of a projection, as the formats do.
+    /// Decodes the fields of a projection.
     pub fn decode(batch: RecordBatch, projection: Projection) -> Self {
         let mut frame = Frame::default();
-        frame.reset(batch.len(), projection.paths().len());
-        for row in 0..batch.len() {
-            let text = std::str::from_utf8(batch.value(row).unwrap()).unwrap();
-            for (index, path) in projection.paths().iter().enumerate() {
-                if let Some(value) = field(&mut frame, &batch, text, &path.0) {
-                    frame.columns[index].set(row, value.tag, value.bits);
-                }
-            }
-        }
+        let mut rejects = Vec::new();
+        Decoder::new(&projection).decode(&batch, &mut frame, &mut rejects);
+        assert_eq!(rejects, []);
         Self { batch, frame, projection }
     }
 
@@ -64,17 +58,90 @@ impl Bench {
     }
 }
 
-fn field(frame: &mut Frame, batch: &RecordBatch, text: &str, path: &[String]) -> Option<Value> {
-    let mut val = json::value(text.trim()).unwrap();
-    for name in path {
-        val = match val {
-            super::value::Val::Json(text) if !json::is_list(text) => json::member(text, name).unwrap()?,
-            _ => return None,
-        };
+/// What an expression gives for each of some values: JSON text, `error: …`, or `none`.
+pub(super) fn results(text: &str, values: &[&str]) -> Vec<String> {
+    let expression = Expression::compile(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let narrow = by_column(&expression, values, expression.fields());
+    // Bound to the whole record, each field is looked up in its text instead of having a column.
+    let whole = by_column(&expression, values, &[FieldPath(Vec::new())]);
+    assert_eq!(narrow, whole, "{text}: a column each, and all in one");
+    assert_eq!(narrow, by_row(&expression, values), "{text}: by column and by row");
+    narrow
+}
+
+fn show(bench: &Bench, value: Value) -> String {
+    match value.tag {
+        Tag::Missing => "none".to_owned(),
+        Tag::Error => format!("error: {}", bench.frame.errors[value.bits as usize]),
+        _ => {
+            let mut text = Vec::new();
+            write_value(&bench.frame, &bench.batch, value, &mut text);
+            String::from_utf8(text).unwrap()
+        }
     }
-    let mut space = super::kernel::tests_only_settle(frame, batch, &val);
-    Some(match space.take() {
-        Some((tag, text)) => Value { tag, bits: frame.intern(&text).bits() },
-        None => super::kernel::tests_only_value(frame, batch, &val),
-    })
+}
+
+fn by_column(expression: &Expression, values: &[&str], fields: &[FieldPath]) -> Vec<String> {
+    let mut bench = Bench::new(values, fields);
+    let mut kernel = Kernel::bind(expression, &bench.projection).unwrap();
+    let mut out = Column::default();
+    let Bench { batch, frame, .. } = &mut bench;
+    let context = Context { batch, topic: "orders", partition: 7, clock_ms: CLOCK_MS };
+    let all: Vec<u32> = (0..values.len() as u32).collect();
+    kernel.evaluate(&context, frame, &all, &mut out);
+    let shown: Vec<String> = (0..values.len()).map(|row| show(&bench, out.value(row))).collect();
+    filter_agrees(expression, &mut bench, &mut kernel, &shown);
+    shown
+}
+
+/// A filter keeps what is `true` and reports what is an error, whatever the selection.
+fn filter_agrees(expression: &Expression, bench: &mut Bench, kernel: &mut Kernel, shown: &[String]) {
+    let Bench { batch, frame, .. } = bench;
+    let context = Context { batch, topic: "orders", partition: 7, clock_ms: CLOCK_MS };
+    for step in [1, 2, 3] {
+        let selected: Vec<u32> = (0..shown.len() as u32).step_by(step).collect();
+        let (mut kept, mut failed) = (selected.clone(), Vec::new());
+        kernel.filter(&context, frame, &mut kept, &mut failed);
+        let text = expression.text();
+        let is = |row: &u32, what: &str| shown[*row as usize] == what;
+        let expected: Vec<u32> = selected.iter().copied().filter(|row| is(row, "true")).collect();
+        assert_eq!(kept, expected, "{text}: filter of {shown:?}");
+        let rest: Vec<u32> =
+            selected.into_iter().filter(|row| !is(row, "true") && !is(row, "false")).collect();
+        assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), rest, "{text}: {failed:?}");
+        for (row, message) in failed {
+            if let Some(error) = shown[row as usize].strip_prefix("error: ") {
+                assert_eq!(message, error, "{text}");
+            }
+        }
+    }
+}
+
+fn by_row(expression: &Expression, values: &[&str]) -> Vec<String> {
+    let bench = Bench::new(values, expression.fields());
+    let kernel = Kernel::bind(expression, &bench.projection).unwrap();
+    let context = bench.context();
+    (0..values.len())
+        .map(|row| {
+            let it = Row::new(&kernel.program, &kernel.sources, &context, &bench.frame, row);
+            match it.evaluate(&kernel.program.root) {
+                Ok(Val::Optional(None)) => "none".to_owned(),
+                Ok(val) => {
+                    let mut text = Vec::new();
+                    match json::write(&val, &mut text) {
+                        Ok(()) => String::from_utf8(text).unwrap(),
+                        Err(fault) => fault_text(expression, fault),
+                    }
+                }
+                Err(fault) => fault_text(expression, fault),
+            }
+        })
+        .collect()
+}
+
+fn fault_text(expression: &Expression, fault: Fault) -> String {
+    match fault {
+        Fault::Missing(field) => format!("error: {}", describe::missing(&expression.fields()[field])),
+        Fault::Text(message) => format!("error: {message}"),
+    }
 }

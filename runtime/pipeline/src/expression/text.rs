@@ -55,11 +55,18 @@ fn pieces<'t>(text: &'t str, separator: &str, limit: usize) -> Box<dyn Iterator<
 }
 
 /// From code point `start` up to `end`, the end of the text when that is none.
-pub(super) fn substring<'a>(text: &Cow<'a, str>, start: i64, end: Option<i64>) -> Result<Cow<'a, str>, Fault> {
+pub(super) fn substring<'a>(
+    text: &Cow<'a, str>,
+    start: i64,
+    end: Option<i64>,
+) -> Result<Cow<'a, str>, Fault> {
     let from = offset(text, start)?;
     let to = end.map_or(Ok(text.len()), |end| offset(text, end))?;
     if to < from {
-        return Err(Fault::text(format!("substring ends at {} before it starts at {start}", end.unwrap_or(0))));
+        return Err(Fault::text(format!(
+            "substring ends at {} before it starts at {start}",
+            end.unwrap_or(0)
+        )));
     }
     Ok(match text {
         Cow::Borrowed(text) => Cow::Borrowed(&text[from..to]),

@@ -66,6 +66,9 @@ impl std::fmt::Display for Types {
         if *self == Self::ANY || *self == Self::VALUE {
             return f.write_str("anything");
         }
+        if *self == Self::JSON {
+            return f.write_str("JSON value");
+        }
         let mut first = true;
         for (bit, name) in NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0) {
             debug_assert!(bit < NAMES.len());

@@ -14,6 +14,8 @@ pub(super) const ROOTS: [&str; 3] = ["event", "meta", "now"];
 /// A way from `event` or `meta` that is known at compile time.
 pub(super) struct Path {
     root: &'static str,
+    /// The node of the root.
+    root_id: u64,
     parts: Vec<String>,
     /// True when a `?` is on the way.
     optional: bool,
@@ -25,7 +27,7 @@ impl Path {
         match &tree.expr {
             Expr::Ident(name) => {
                 let root = ["event", "meta"].into_iter().find(|root| root == name)?;
-                Some(Self { root, parts: Vec::new(), optional: false })
+                Some(Self { root, root_id: tree.id, parts: Vec::new(), optional: false })
             }
             Expr::Select(select) if !select.test => Self::of(&select.operand)?.then(&select.field, false),
             Expr::Call(call) => {
@@ -36,7 +38,9 @@ impl Path {
                     _ => return None,
                 };
                 match &key.expr {
-                    Expr::Literal(LiteralValue::String(name)) => Self::of(operand)?.then(name.inner(), optional),
+                    Expr::Literal(LiteralValue::String(name)) => {
+                        Self::of(operand)?.then(name.inner(), optional)
+                    }
                     _ => None,
                 }
             }
@@ -61,13 +65,17 @@ impl Check<'_> {
     /// The node of a path of the record or the message; none when the tree is no such path.
     pub(super) fn field(&mut self, tree: &IdedExpr) -> Option<Result<Typed, CompileError>> {
         let path = Path::of(tree)?;
-        let position = self.parsed.position(tree.id);
-        let made = self.path_node(path, &Form::Value, position);
+        let position = self.parsed.position(path.root_id);
+        let made = self.path_node(path, &Form::Value, self.parsed.position(tree.id));
         Some(made.map(|(node, types)| Typed { node, types, position }))
     }
 
     /// `has(tree)`
-    pub(super) fn presence(&mut self, tree: &IdedExpr, position: usize) -> Result<(Node, Types), CompileError> {
+    pub(super) fn presence(
+        &mut self,
+        tree: &IdedExpr,
+        position: usize,
+    ) -> Result<(Node, Types), CompileError> {
         if let Some(path) = Path::of(tree).filter(|path| !path.parts.is_empty()) {
             return self.path_node(path, &Form::Presence, position);
         }
@@ -114,7 +122,11 @@ impl Check<'_> {
     }
 
     /// `operand.field` that is not a path.
-    pub(super) fn select(&mut self, select: &SelectExpr, position: usize) -> Result<(Node, Types), CompileError> {
+    pub(super) fn select(
+        &mut self,
+        select: &SelectExpr,
+        position: usize,
+    ) -> Result<(Node, Types), CompileError> {
         let operand = self.node(&select.operand)?;
         member(operand, &select.field, position)
     }

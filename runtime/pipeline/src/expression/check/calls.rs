@@ -55,7 +55,12 @@ impl Check<'_> {
     }
 
     /// `optional.of(x)`, `optional.none()`
-    fn optional(&mut self, name: &str, arguments: &[IdedExpr], position: usize) -> Result<(Node, Types), CompileError> {
+    fn optional(
+        &mut self,
+        name: &str,
+        arguments: &[IdedExpr],
+        position: usize,
+    ) -> Result<(Node, Types), CompileError> {
         match (name, arguments) {
             ("of", [value]) => {
                 let value = self.node(value)?;
@@ -96,7 +101,12 @@ impl Check<'_> {
         fold(signature, typed, position)
     }
 
-    fn matches(&mut self, text: &IdedExpr, pattern: &IdedExpr, position: usize) -> Result<(Node, Types), CompileError> {
+    fn matches(
+        &mut self,
+        text: &IdedExpr,
+        pattern: &IdedExpr,
+        position: usize,
+    ) -> Result<(Node, Types), CompileError> {
         let text = self.node(text)?;
         need(&text, Types::STRING, "matches")?;
         let pattern = self.node(pattern)?;
@@ -126,10 +136,16 @@ impl Check<'_> {
     ) -> Result<(Node, Types), CompileError> {
         let (variable, condition, transform) = match (kind, arguments) {
             (MacroKind::Map, [variable, transform]) => (variable, None, Some(transform)),
-            (MacroKind::Map, [variable, condition, transform]) => (variable, Some(condition), Some(transform)),
-            (MacroKind::Map, _) => return refuse(position, "`map` is written list.map(x, f(x)) or list.map(x, p(x), f(x))"),
+            (MacroKind::Map, [variable, condition, transform]) => {
+                (variable, Some(condition), Some(transform))
+            }
+            (MacroKind::Map, _) => {
+                return refuse(position, "`map` is written list.map(x, f(x)) or list.map(x, p(x), f(x))");
+            }
             (_, [variable, condition]) => (variable, Some(condition), None),
-            (kind, _) => return refuse(position, format!("`{0}` is written list.{0}(x, condition of x)", kind.name())),
+            (kind, _) => {
+                return refuse(position, format!("`{0}` is written list.{0}(x, condition of x)", kind.name()));
+            }
         };
         let Expr::Ident(variable_name) = &variable.expr else {
             let position = self.parsed.position(variable.id);
@@ -153,7 +169,8 @@ impl Check<'_> {
             content(transform, false)?;
         }
         self.scope.pop();
-        let types = if matches!(kind, MacroKind::Map | MacroKind::Filter) { Types::LIST } else { Types::BOOL };
+        let types =
+            if matches!(kind, MacroKind::Map | MacroKind::Filter) { Types::LIST } else { Types::BOOL };
         let it = Macro {
             kind,
             range: range.node,
@@ -177,7 +194,11 @@ fn macro_kind(name: &str) -> Option<MacroKind> {
 }
 
 /// A call, computed now when all arguments are constants.
-fn fold(signature: &'static Signature, arguments: Vec<Typed>, position: usize) -> Result<(Node, Types), CompileError> {
+fn fold(
+    signature: &'static Signature,
+    arguments: Vec<Typed>,
+    position: usize,
+) -> Result<(Node, Types), CompileError> {
     let types = signature.result;
     let literals: Option<Vec<Val<'_>>> = arguments
         .iter()
@@ -186,7 +207,9 @@ fn fold(signature: &'static Signature, arguments: Vec<Typed>, position: usize) -
             _ => None,
         })
         .collect();
-    if let Some(literals) = literals.filter(|_| signature.result != Types::LIST && signature.function != Function::Dyn) {
+    if let Some(literals) =
+        literals.filter(|_| signature.result != Types::LIST && signature.function != Function::Dyn)
+    {
         return match call::call(signature, &literals) {
             Err(Fault::Text(message)) => refuse(position, message),
             computed => super::constant(computed.as_ref().map_err(|_| &Wrong::Types), position, types),

@@ -15,8 +15,12 @@ impl Machine<'_> {
         let (frame, pair) = (&*self.frame, (&operands[0], &operands[1]));
         match op {
             Arithmetic::Add => lift(frame, pair, rows, out, &mut cold, i64::checked_add, |l, r| Some(l + r)),
-            Arithmetic::Subtract => lift(frame, pair, rows, out, &mut cold, i64::checked_sub, |l, r| Some(l - r)),
-            Arithmetic::Multiply => lift(frame, pair, rows, out, &mut cold, i64::checked_mul, |l, r| Some(l * r)),
+            Arithmetic::Subtract => {
+                lift(frame, pair, rows, out, &mut cold, i64::checked_sub, |l, r| Some(l - r))
+            }
+            Arithmetic::Multiply => {
+                lift(frame, pair, rows, out, &mut cold, i64::checked_mul, |l, r| Some(l * r))
+            }
             Arithmetic::Divide => {
                 lift(frame, pair, rows, out, &mut cold, i64::checked_div, |l, r| (r != 0.0).then(|| l / r));
             }

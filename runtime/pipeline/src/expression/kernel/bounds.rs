@@ -116,8 +116,21 @@ mod tests {
     }
 
     fn floats() -> impl Strategy<Value = f64> {
-        let edges = [0.0, -0.0, 0.5, f64::INFINITY, f64::NEG_INFINITY, 9.223_372_036_854_776e18, 9_007_199_254_740_992.0];
-        prop_oneof![any::<f64>(), -3.0..3.0, proptest::sample::select(edges.to_vec()), ints().prop_map(|i| i as f64)]
+        let edges = [
+            0.0,
+            -0.0,
+            0.5,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            9.223_372_036_854_776e18,
+            9_007_199_254_740_992.0,
+        ];
+        prop_oneof![
+            any::<f64>(),
+            -3.0..3.0,
+            proptest::sample::select(edges.to_vec()),
+            ints().prop_map(|i| i as f64)
+        ]
     }
 
     proptest! {

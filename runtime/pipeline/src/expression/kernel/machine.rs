@@ -90,7 +90,8 @@ impl Machine<'_> {
             Node::Now | Node::Meta(Meta::Topic | Meta::Partition) => self.same(node, rows, out),
             Node::Meta(Meta::Offset) => {
                 let records = self.context.batch.records();
-                rows.iter().for_each(|row| out.set(*row as usize, Tag::Int, records[*row as usize].offset as u64));
+                rows.iter()
+                    .for_each(|row| out.set(*row as usize, Tag::Int, records[*row as usize].offset as u64));
             }
             Node::HasField(index) if self.sources[*index].rest.is_empty() => self.truths(node, rows, out),
             _ if has_loop(node) => self.truths(node, rows, out),

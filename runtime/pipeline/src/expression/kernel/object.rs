@@ -2,9 +2,10 @@
 
 use super::machine::{Machine, Operand, Raised, absent, full};
 use super::space::append;
-use crate::column::{Column, Frame, Tag, TextRef, Value};
+use crate::column::{Column, Frame, Tag, Value};
+use crate::expression::json;
 use crate::expression::program::{Entry, Node};
-use crate::expression::{json, time};
+use crate::format::json::write_value;
 use crate::record::RecordBatch;
 
 /// Writes the objects of the rows.
@@ -51,32 +52,27 @@ fn object(
             text.push(b',');
         }
         text.extend_from_slice(entry.json_key.as_deref().unwrap_or_default());
-        write_value(frame, batch, &entry.value, value, text)?;
+        self::entry(frame, batch, &entry.value, value, text)?;
     }
     text.push(b'}');
     Ok(())
 }
 
 /// One value that is there, as JSON.
-fn write_value(
+fn entry(
     frame: &Frame,
     batch: &RecordBatch,
     node: &Node,
     value: Value,
     text: &mut Vec<u8>,
 ) -> Result<(), Raised> {
-    let bytes = || frame.text(batch, TextRef::from_bits(value.bits));
     match value.tag {
-        Tag::Null => text.extend_from_slice(b"null"),
-        Tag::Bool => text.extend_from_slice(if value.bits == 0 { b"false" } else { b"true" }),
-        Tag::Int => json::write_int(value.bits as i64, text),
-        Tag::Double => json::write_double(f64::from_bits(value.bits), text).map_err(Raised::Now)?,
-        Tag::Decimal | Tag::Json => text.extend_from_slice(bytes()),
-        Tag::String => json::write_string(bytes(), text),
-        Tag::Timestamp => json::write_string(time::format_timestamp(value.bits as i64).as_bytes(), text),
-        Tag::Duration => json::write_string(time::format_duration(value.bits as i64).as_bytes(), text),
-        Tag::Error => return Err(Raised::Before(value.bits)),
-        Tag::Missing => return Err(Raised::Now(absent(node))),
+        Tag::Error => Err(Raised::Before(value.bits)),
+        Tag::Missing => Err(Raised::Now(absent(node))),
+        Tag::Double => json::write_double(f64::from_bits(value.bits), text).map_err(Raised::Now),
+        _ => {
+            write_value(frame, batch, value, text);
+            Ok(())
+        }
     }
-    Ok(())
 }

@@ -163,7 +163,13 @@ impl Machine<'_> {
         self.space.put_list(cold);
     }
 
-    fn compare(&mut self, comparison: Comparison, sides: &[Node; 2], rows: &mut Vec<u32>, errors: &mut Errors) {
+    fn compare(
+        &mut self,
+        comparison: Comparison,
+        sides: &[Node; 2],
+        rows: &mut Vec<u32>,
+        errors: &mut Errors,
+    ) {
         let [left, right] = [self.load(&sides[0], rows), self.load(&sides[1], rows)];
         let mut pass = Pass { rows, cold: self.space.list() };
         let batch = self.context.batch;
@@ -187,10 +193,12 @@ impl Machine<'_> {
                 Comparison::Equal(negated) => {
                     operate::equal(&l, &r).map(|equal| equal != negated).map_err(Raised::Now)
                 }
-                Comparison::Order(op) => operate::order(&l, &r).map(|ordering| op.holds(ordering)).map_err(|wrong| {
-                    let nodes = [&sides[0], &sides[1]];
-                    Raised::Now(describe::binary(op.symbol(), nodes, [&l, &r], wrong, it.program))
-                }),
+                Comparison::Order(op) => {
+                    operate::order(&l, &r).map(|ordering| op.holds(ordering)).map_err(|wrong| {
+                        let nodes = [&sides[0], &sides[1]];
+                        Raised::Now(describe::binary(op.symbol(), nodes, [&l, &r], wrong, it.program))
+                    })
+                }
             }
         });
         self.release(left);
@@ -248,7 +256,13 @@ impl Machine<'_> {
     }
 
     /// `contains`, `startsWith` and `endsWith`.
-    fn search(&mut self, signature: &'static Signature, nodes: &[Node], rows: &mut Vec<u32>, errors: &mut Errors) {
+    fn search(
+        &mut self,
+        signature: &'static Signature,
+        nodes: &[Node],
+        rows: &mut Vec<u32>,
+        errors: &mut Errors,
+    ) {
         let [text, Node::Literal(Literal::String(part))] = nodes else {
             let mut column = self.space.column(self.frame.rows);
             self.search_by_row(signature, nodes, rows, &mut column);
@@ -261,7 +275,9 @@ impl Machine<'_> {
             Err(Raised::Now(describe::argument(signature, 0, text, &val, it.program)))
         };
         match signature.function {
-            Function::StartsWith => self.strings(text, rows, errors, |t| t.starts_with(part.as_bytes()), cold),
+            Function::StartsWith => {
+                self.strings(text, rows, errors, |t| t.starts_with(part.as_bytes()), cold)
+            }
             Function::EndsWith => self.strings(text, rows, errors, |t| t.ends_with(part.as_bytes()), cold),
             _ => {
                 let finder = memmem::Finder::new(part);
@@ -270,7 +286,13 @@ impl Machine<'_> {
         }
     }
 
-    fn search_by_row(&mut self, signature: &'static Signature, nodes: &[Node], rows: &[u32], out: &mut Column) {
+    fn search_by_row(
+        &mut self,
+        signature: &'static Signature,
+        nodes: &[Node],
+        rows: &[u32],
+        out: &mut Column,
+    ) {
         let operands: Vec<Operand> = nodes.iter().map(|node| self.load(node, rows)).collect();
         for &row in rows {
             let found = self.call_on(signature, nodes, &operands, row);
@@ -285,7 +307,13 @@ impl Machine<'_> {
         operands.into_iter().for_each(|operand| self.release(operand));
     }
 
-    fn call_on(&self, signature: &'static Signature, nodes: &[Node], operands: &[Operand], row: u32) -> Result<bool, Raised> {
+    fn call_on(
+        &self,
+        signature: &'static Signature,
+        nodes: &[Node],
+        operands: &[Operand],
+        row: u32,
+    ) -> Result<bool, Raised> {
         let mut arguments = Vec::with_capacity(nodes.len());
         for (position, (node, operand)) in nodes.iter().zip(operands).enumerate() {
             let val = self.read(node, operand, row)?;
@@ -369,9 +397,8 @@ fn compare_columns(
             }
             (Tag::Double, Tag::Double) => f64::from_bits(l.bits).partial_cmp(&f64::from_bits(r.bits)),
             (Tag::Int, Tag::Double) => operate::order_int_double(l.bits as i64, f64::from_bits(r.bits)),
-            (Tag::Double, Tag::Int) => {
-                operate::order_int_double(r.bits as i64, f64::from_bits(l.bits)).map(std::cmp::Ordering::reverse)
-            }
+            (Tag::Double, Tag::Int) => operate::order_int_double(r.bits as i64, f64::from_bits(l.bits))
+                .map(std::cmp::Ordering::reverse),
             (Tag::String, Tag::String) => Some(text(l.bits).cmp(text(r.bits))),
             (Tag::Bool, Tag::Bool) => Some(l.bits.cmp(&r.bits)),
             _ => return None,
