@@ -138,7 +138,8 @@ pub enum IoError {
 /// The log as one worker sees it. Calls may block up to the client's time-outs; the in-memory side never blocks.
 pub trait KafkaIo {
     /// Starts to read partitions at the given offsets (numeric; the next record to be read); an already assigned
-    /// partition is moved there. Records of the old position are not handed out any more.
+    /// partition is moved there and no longer paused. Records of the old position are not handed out any more. An offset
+    /// outside the log shows in `poll`.
     fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), IoError>;
 
     /// Stops to read partitions.
@@ -176,10 +177,12 @@ pub trait KafkaIo {
     /// Aborts the open transaction.
     fn abort(&mut self) -> Result<(), IoError>;
 
-    /// First offset and high watermark (the offset after the last record, open transactions included) of partitions.
+    /// First offset and high watermark (the offset after the last record, open transactions included) of partitions. The
+    /// marker of a transaction may be counted a moment after its commit was answered.
     fn watermarks(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(i64, i64)>, IoError>;
 
-    /// The first offset whose record has this timestamp (milliseconds) or a later one; the high watermark when none.
+    /// The first offset whose record has this timestamp (milliseconds) or a later one; when there is none, an offset behind
+    /// all records.
     fn offset_at(&mut self, partition: &TopicPartition, timestamp_ms: i64) -> Result<i64, IoError>;
 
     /// What is known of a topic; none when it does not exist.

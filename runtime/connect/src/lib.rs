@@ -5,6 +5,7 @@
 
 pub mod door;
 pub mod envelope;
+pub mod kafka;
 pub mod memory;
 pub mod partitioner;
 pub mod sink;

@@ -1,0 +1,219 @@
+//! The door itself: hands each call to the part that serves it.
+
+use super::lookup::{Lookup, list};
+use super::reader::Reader;
+use super::settings::{BATCH_BYTES, Settings};
+use super::topics::{Topics, find};
+use super::wire::{Asked, Wire};
+use super::writer::{Writer, fence};
+use crate::door::{
+    CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicInfo, TopicPartition,
+};
+use crate::partitioner::partition_of;
+use pipeline::record::RecordBatch;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::Offset;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What a record costs in its batch beside key, value and headers, generously.
+const RECORD_OVERHEAD: usize = 128;
+
+/// A door to Kafka with a transactional id of its own.
+pub struct Io {
+    settings: Settings,
+    wire: Wire,
+    reader: Reader,
+    writer: Writer,
+    lookup: Lookup,
+    topics: Topics,
+    /// Of topics that were written to or described.
+    known: HashMap<String, TopicInfo>,
+    /// Bytes queued since the last flush, of topics that take small batches only.
+    queued: HashMap<String, usize>,
+}
+
+impl Io {
+    /// Opens a door; says so when no broker can be reached. Nothing is fenced before `init_transactions`.
+    pub fn connect(settings: &Settings, transactional_id: &str) -> Result<Self, IoError> {
+        let timeout = Duration::from_millis(u64::from(settings.request_timeout_ms));
+        let mut wire = Wire::new(&settings.bootstrap_servers, &settings.client_id, timeout);
+        wire.metadata(Asked::Brokers)?;
+        Ok(Self {
+            wire,
+            reader: Reader::new(settings)?,
+            writer: Writer::new(settings, transactional_id)?,
+            lookup: Lookup::new(settings)?,
+            topics: Topics::new(settings)?,
+            known: HashMap::new(),
+            queued: HashMap::new(),
+            settings: settings.clone(),
+        })
+    }
+
+    fn known(&mut self, topic: &str) -> Result<TopicInfo, IoError> {
+        if let Some(info) = self.known.get(topic) {
+            return Ok(info.clone());
+        }
+        self.describe(topic)?.ok_or_else(|| IoError::TopicNotFound { topic: topic.to_owned() })
+    }
+
+    /// Keeps the client from putting more into one request than the topic takes.
+    fn make_room(&mut self, topic: &str, bytes: usize, limit: usize) -> Result<(), IoError> {
+        if limit > BATCH_BYTES + RECORD_OVERHEAD {
+            return Ok(());
+        }
+        let queued = self.queued.entry(topic.to_owned()).or_default();
+        if *queued + bytes > limit {
+            *queued = 0;
+            self.writer.flush()?;
+        }
+        *self.queued.entry(topic.to_owned()).or_default() += bytes;
+        Ok(())
+    }
+}
+
+impl KafkaIo for Io {
+    fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), IoError> {
+        for (at, _) in from {
+            let known = self.known.get(&at.topic).is_some_and(|info| at.partition < info.partitions);
+            let found = if known { None } else { find(&at.topic, &mut self.wire)? };
+            if !known && found.is_none_or(|topic| at.partition >= topic.partitions) {
+                return Err(IoError::TopicNotFound { topic: at.topic.clone() });
+            }
+        }
+        self.reader.assign(from)
+    }
+
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), IoError> {
+        self.reader.unassign(partitions)
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), IoError> {
+        self.reader.pause(partitions, paused);
+        Ok(())
+    }
+
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Fetched>) -> Result<(), IoError> {
+        self.reader.poll(wait, into)
+    }
+
+    fn init_transactions(&mut self) -> Result<(), IoError> {
+        self.writer.init_transactions()
+    }
+
+    fn fence(&mut self, ids: &[String]) -> Result<(), IoError> {
+        fence(&self.settings, ids)
+    }
+
+    fn begin(&mut self) -> Result<(), IoError> {
+        self.queued.clear();
+        self.writer.begin()
+    }
+
+    fn produce(&mut self, topic: &str, to: Partitioning, records: &RecordBatch) -> Result<(), IoError> {
+        let info = self.known(topic)?;
+        let size =
+            |row: usize| records.key(row).map_or(0, <[u8]>::len) + records.value(row).map_or(0, <[u8]>::len);
+        for row in 0..records.len() {
+            let headers: usize = records
+                .headers(row)
+                .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + 10)
+                .sum();
+            if size(row) + headers + RECORD_OVERHEAD > info.message_bytes_max {
+                return Err(IoError::TooLarge { topic: topic.to_owned(), bytes: size(row) });
+            }
+            if partition_of(to, records.key(row), info.partitions) >= info.partitions {
+                return Err(IoError::TopicNotFound { topic: topic.to_owned() });
+            }
+        }
+        for row in 0..records.len() {
+            let partition = partition_of(to, records.key(row), info.partitions);
+            self.make_room(topic, size(row) + RECORD_OVERHEAD, info.message_bytes_max)?;
+            self.writer.produce(topic, partition, records, row)?;
+        }
+        self.writer.serve();
+        Ok(())
+    }
+
+    fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), IoError> {
+        let lost = |detail: &str| IoError::Lost { operation: "send_offsets", detail: detail.to_owned() };
+        let metadata = if group == self.settings.group {
+            self.reader.group_metadata()
+        } else {
+            let settings = Settings { group: group.to_owned(), ..self.settings.clone() };
+            let other: Result<BaseConsumer, _> = settings.reader().create();
+            other.map_err(|error| lost(&error.to_string()))?.group_metadata()
+        };
+        let metadata = metadata.ok_or_else(|| lost("the group has no metadata"))?;
+        let origin = super::error::Origin {
+            operation: "send_offsets",
+            bootstrap: &self.settings.bootstrap_servers,
+            topic: None,
+            transactional_id: "",
+        };
+        let context = super::context::Context::default();
+        let offsets = offsets.iter().map(|(at, offset)| (at, Offset::Offset(*offset)));
+        self.writer.send_offsets(&list(offsets, origin, &context)?, &metadata)
+    }
+
+    fn start_commit(&mut self) -> Result<(), IoError> {
+        self.writer.start_commit()
+    }
+
+    fn commit_outcome(&mut self, wait: Duration) -> Result<Option<CommitOutcome>, IoError> {
+        self.writer.commit_outcome(wait)
+    }
+
+    fn abort(&mut self) -> Result<(), IoError> {
+        self.writer.abort()
+    }
+
+    fn watermarks(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(i64, i64)>, IoError> {
+        self.lookup.watermarks(partitions)
+    }
+
+    fn offset_at(&mut self, partition: &TopicPartition, timestamp_ms: i64) -> Result<i64, IoError> {
+        self.lookup.offset_at(partition, timestamp_ms)
+    }
+
+    fn describe(&mut self, topic: &str) -> Result<Option<TopicInfo>, IoError> {
+        let Some(found) = find(topic, &mut self.wire)? else {
+            self.known.remove(topic);
+            return Ok(None);
+        };
+        let info = TopicInfo {
+            id: found.id,
+            partitions: found.partitions,
+            message_bytes_max: self.topics.message_bytes_max(topic)?,
+        };
+        self.known.insert(topic.to_owned(), info.clone());
+        Ok(Some(info))
+    }
+
+    fn topics(&mut self) -> Result<Vec<String>, IoError> {
+        let mut names: Vec<String> = self
+            .wire
+            .metadata(Asked::All)?
+            .topics
+            .into_iter()
+            .filter(|topic| !topic.internal)
+            .map(|topic| topic.name)
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn ensure_topics(&mut self, topics: &[NewTopic]) -> Result<(), IoError> {
+        self.topics.ensure(topics, &mut self.wire)
+    }
+
+    fn delete_topics(&mut self, topics: &[String]) -> Result<(), IoError> {
+        topics.iter().for_each(|topic| drop(self.known.remove(topic)));
+        self.topics.delete(topics)
+    }
+
+    fn delete_records(&mut self, below: &[(TopicPartition, i64)]) -> Result<(), IoError> {
+        self.topics.delete_records(below)
+    }
+}

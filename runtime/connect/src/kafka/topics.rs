@@ -1,0 +1,233 @@
+//! Topics of our own: made with the settings of exactly-once, then looked at; deleted and trimmed.
+
+use super::context::Context;
+use super::error::Origin;
+use super::lookup::list;
+use super::settings::Settings;
+use super::wire::{Asked, TopicMetadata, Wire};
+use crate::door::{IoError, NewTopic, TopicPartition};
+use futures::executor::block_on;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic as Made, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::Offset;
+use std::time::{Duration, Instant};
+
+/// What every topic of our own has. State is replayed from these topics, so nothing may vanish by itself.
+const SETTINGS: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("unclean.leader.election.enable", "false"),
+];
+const MIN_INSYNC: &str = "min.insync.replicas";
+/// From so many copies on, two have to confirm.
+const REPLICATED: usize = 3;
+/// How long a new topic may take to be known by the broker that we ask.
+const KNOWN_WITHIN: Duration = Duration::from_secs(15);
+
+pub(super) struct Topics {
+    client: AdminClient<Context>,
+    options: AdminOptions,
+    bootstrap: String,
+    replication: Option<u16>,
+}
+
+impl Topics {
+    pub fn new(settings: &Settings) -> Result<Self, IoError> {
+        let client: Result<AdminClient<Context>, KafkaError> =
+            settings.admin().create_with_context(Context::default());
+        let client = client.map_err(|error| IoError::Lost {
+            operation: "make an admin client",
+            detail: error.to_string(),
+        })?;
+        let timeout = Duration::from_millis(u64::from(settings.request_timeout_ms));
+        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let (bootstrap, replication) = (settings.bootstrap_servers.clone(), settings.replication);
+        Ok(Self { client, options, bootstrap, replication })
+    }
+
+    /// `max.message.bytes` of a topic.
+    pub fn message_bytes_max(&self, topic: &str) -> Result<usize, IoError> {
+        let settings = self.settings(topic)?;
+        let found = settings.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
+        found.and_then(|value| value.parse().ok()).ok_or_else(|| IoError::Lost {
+            operation: "describe",
+            detail: format!("topic `{topic}` has no max.message.bytes"),
+        })
+    }
+
+    pub fn ensure(&self, wanted: &[NewTopic], wire: &mut Wire) -> Result<(), IoError> {
+        let missing = self.missing(wanted, wire)?;
+        if !missing.is_empty() {
+            self.make(&missing, wire)?;
+        }
+        for topic in wanted {
+            let found = Self::await_topic(&topic.name, wire)?;
+            self.verify(topic, &found)?;
+        }
+        Ok(())
+    }
+
+    pub fn delete(&self, topics: &[String]) -> Result<(), IoError> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let origin = self.origin("delete topics", None);
+        let done = block_on(self.client.delete_topics(&names, &self.options));
+        for result in done.map_err(|error| origin.error(&error, self.context()))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => return Err(self.failed("delete topics", &topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn delete_records(&self, below: &[(TopicPartition, i64)]) -> Result<(), IoError> {
+        if below.is_empty() {
+            return Ok(());
+        }
+        let origin = self.origin("delete records", None);
+        let offsets = below.iter().map(|(at, offset)| (at, Offset::Offset(*offset)));
+        let offsets = list(offsets, origin, self.context())?;
+        let done = block_on(self.client.delete_records(&offsets, &self.options));
+        let done = done.map_err(|error| origin.error(&error, self.context()))?;
+        for element in done.elements() {
+            let Err(error) = element.error() else { continue };
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetOutOfRange) {
+                let partition = element.partition() as u32;
+                let asked =
+                    below.iter().find(|(at, _)| at.topic == element.topic() && at.partition == partition);
+                return Err(IoError::OffsetOutOfRange {
+                    topic: element.topic().to_owned(),
+                    partition,
+                    offset: asked.map_or(-1, |(_, offset)| *offset),
+                });
+            }
+            let origin = Origin { topic: Some(element.topic()), ..origin };
+            return Err(origin.error(&error, self.context()));
+        }
+        Ok(())
+    }
+
+    fn missing<'a>(&self, wanted: &'a [NewTopic], wire: &mut Wire) -> Result<Vec<&'a NewTopic>, IoError> {
+        let mut missing = Vec::new();
+        for topic in wanted {
+            if find(&topic.name, wire)?.is_none() {
+                missing.push(topic);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Somebody else may make the same topics at the same time.
+    fn make(&self, missing: &[&NewTopic], wire: &mut Wire) -> Result<(), IoError> {
+        let brokers = wire.metadata(Asked::Brokers)?.brokers;
+        let copies = self.replication.map_or(brokers.clamp(1, REPLICATED), usize::from);
+        let make = |topic: &&'_ NewTopic| -> Made<'_> {
+            let replication = TopicReplication::Fixed(copies as i32);
+            // The names live as long as `missing`.
+            let mut made = Made::new("", topic.partitions as i32, replication);
+            for (name, value) in SETTINGS {
+                made = made.set(name, value);
+            }
+            if copies >= REPLICATED { made.set(MIN_INSYNC, "2") } else { made }
+        };
+        let made: Vec<Made<'_>> = missing
+            .iter()
+            .map(|topic| {
+                let mut made = make(topic);
+                made.name = &topic.name;
+                made
+            })
+            .collect();
+        let done = block_on(self.client.create_topics(&made, &self.options));
+        let origin = self.origin("make topics", None);
+        for result in done.map_err(|error| origin.error(&error, self.context()))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(self.failed("make topics", &topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A broker may hear of a new topic a moment later.
+    fn await_topic(name: &str, wire: &mut Wire) -> Result<TopicMetadata, IoError> {
+        let deadline = Instant::now() + KNOWN_WITHIN;
+        loop {
+            match find(name, wire)? {
+                Some(topic) if topic.partitions > 0 && topic.error == 0 => return Ok(topic),
+                _ if Instant::now() >= deadline => {
+                    return Err(IoError::TopicNotFound { topic: name.to_owned() });
+                }
+                _ => std::thread::park_timeout(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    fn verify(&self, wanted: &NewTopic, found: &TopicMetadata) -> Result<(), IoError> {
+        let refused = |setting: &str, is: &str, must: &str| IoError::Refused {
+            setting: format!("{setting} of topic `{}`", wanted.name),
+            detail: format!("it is {is}, and must be {must}"),
+        };
+        if found.partitions != wanted.partitions {
+            let (is, must) = (found.partitions.to_string(), wanted.partitions.to_string());
+            return Err(refused("number of partitions", &is, &must));
+        }
+        let settings = self.settings(&wanted.name)?;
+        let value = |name: &str| {
+            settings.get(name).and_then(|entry| entry.value.clone()).unwrap_or_else(|| "not told".to_owned())
+        };
+        for (name, must) in SETTINGS {
+            let is = value(name);
+            if is != must {
+                return Err(refused(name, &is, must));
+            }
+        }
+        let insync = value(MIN_INSYNC);
+        if found.replicas >= REPLICATED && insync.parse().is_ok_and(|insync: u32| insync < 2) {
+            return Err(refused(MIN_INSYNC, &insync, "at least 2"));
+        }
+        Ok(())
+    }
+
+    fn settings(&self, topic: &str) -> Result<ConfigResource, IoError> {
+        let origin = self.origin("describe", Some(topic));
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let done = block_on(self.client.describe_configs(&asked, &self.options));
+        let done = done.map_err(|error| origin.error(&error, self.context()))?.into_iter().next();
+        match done {
+            Some(Ok(settings)) => Ok(settings),
+            Some(Err(code)) => Err(origin.code(code, &code.to_string(), self.context())),
+            None => Err(IoError::Lost { operation: "describe", detail: "no answer".to_owned() }),
+        }
+    }
+
+    fn context(&self) -> &Context {
+        self.client.inner().context()
+    }
+
+    fn failed(&self, operation: &'static str, topic: &str, code: RDKafkaErrorCode) -> IoError {
+        self.origin(operation, Some(topic)).code(code, &code.to_string(), self.context())
+    }
+
+    fn origin<'a>(&'a self, operation: &'static str, topic: Option<&'a str>) -> Origin<'a> {
+        Origin { operation, bootstrap: &self.bootstrap, topic, transactional_id: "" }
+    }
+}
+
+/// What the brokers know of a topic; none when it does not exist.
+pub(super) fn find(name: &str, wire: &mut Wire) -> Result<Option<TopicMetadata>, IoError> {
+    let found = wire.metadata(Asked::One(name))?.topics.into_iter().next();
+    match found {
+        Some(topic) if topic.error == super::wire::UNKNOWN_TOPIC => Ok(None),
+        Some(topic) if topic.error == super::wire::TOPIC_AUTHORIZATION_FAILED => {
+            Err(IoError::Denied { operation: "describe", detail: format!("topic `{name}`") })
+        }
+        other => Ok(other),
+    }
+}
