@@ -144,11 +144,11 @@ fn values(text: &str, batch: &RecordBatch) {
     println!("{time:>10.2}  {:>8}  {text}", "");
 }
 
-fn closure(text: &str, rows: &[Row], test: impl Fn(&Row) -> bool) {
+fn closure(text: &str, rows: &[Row], keep: impl Fn(&Row) -> bool) {
     let mut kept: Vec<u32> = Vec::with_capacity(rows.len());
     let time = measure(|| {
         kept.clear();
-        kept.extend((0..rows.len() as u32).filter(|row| test(&rows[*row as usize])));
+        kept.extend((0..rows.len() as u32).filter(|row| keep(&rows[*row as usize])));
         black_box(&kept);
     });
     println!("{time:>10.2}  {:>8}  closure: {text}", kept.len());

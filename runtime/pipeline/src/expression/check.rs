@@ -62,13 +62,13 @@ struct Check<'p> {
 }
 
 /// Refuses a value that is certainly not of these types.
-fn need(typed: &Typed, types: Types, who: &str) -> Result<(), CompileError> {
-    if typed.types.may_be(types) {
+fn need(typed: &Typed, wanted: Types, who: &str) -> Result<(), CompileError> {
+    if typed.types.may_be(wanted) {
         return Ok(());
     }
     refuse(
         typed.position,
-        format!("`{who}` needs {types}, this is {}{}", article(typed.types), hint(typed, types)),
+        format!("`{who}` needs {wanted}, this is {}{}", article(typed.types), hint(typed, wanted)),
     )
 }
 

@@ -1,13 +1,16 @@
 //! Evaluates one row: all of the language, at the speed of a tree walk. `kernel` comes here for what has no loop of
 //! its own.
 
+mod loops;
+mod message;
+
 use super::call;
 use super::describe;
 use super::function::Signature;
 use super::json;
 use super::kernel::{Context, Source};
 use super::operate::{self, Wrong};
-use super::program::{Arithmetic, Entry, Macro, MacroKind, Meta, Node, Program};
+use super::program::{Arithmetic, Entry, Node, Program};
 use super::value::{Fault, Val};
 use crate::column::{Frame, Tag, TextRef, Value};
 use crate::record::RecordBatch;
@@ -86,7 +89,7 @@ impl<'a> Row<'a> {
             }
             Node::OptionalHeader(name) => self.header(name).map(Val::optional),
             Node::HasHeader(name) => Ok(Val::Bool(self.header(name)?.is_some())),
-            Node::Now => Ok(Val::Timestamp(millis(self.context.clock_ms)?)),
+            Node::Now => Ok(Val::Timestamp(message::millis(self.context.clock_ms)?)),
             Node::Variable(slot) => Ok(vars[*slot].clone()),
             Node::Not(inner) => Ok(Val::Bool(!self.condition(inner, vars)?)),
             Node::And(sides) => self.connect(sides, false, vars),
@@ -292,44 +295,6 @@ impl<'a> Row<'a> {
         Ok(found)
     }
 
-    fn meta(&self, meta: Meta) -> Result<Val<'a>, Fault> {
-        let record = &self.context.batch.records()[self.row];
-        Ok(match meta {
-            Meta::Topic => Val::str(self.context.topic),
-            Meta::Partition => Val::Int(i64::from(self.context.partition)),
-            Meta::Offset => Val::Int(record.offset),
-            Meta::Timestamp => Val::Timestamp(millis(record.timestamp_ms)?),
-            Meta::Key => match self.context.batch.key(self.row) {
-                Some(key) => Val::str(utf8(key, "`meta.key`")?),
-                None => Val::Null,
-            },
-            Meta::Headers => self.headers()?,
-            Meta::Id => {
-                let Context { topic, partition, .. } = self.context;
-                Val::string(format!("{topic}-{partition}-{}", record.offset))
-            }
-        })
-    }
-
-    /// The last header of a name.
-    fn header(&self, name: &str) -> Result<Option<Val<'a>>, Fault> {
-        let found = self.context.batch.headers(self.row).filter(|(n, _)| *n == name.as_bytes()).last();
-        found.map(|(_, value)| header_value(value)).transpose()
-    }
-
-    fn headers(&self) -> Result<Val<'a>, Fault> {
-        let mut entries: Vec<(Val<'a>, Val<'a>)> = Vec::new();
-        for (name, value) in self.context.batch.headers(self.row) {
-            let name = utf8(name, "the name of a header")?;
-            let value = header_value(value)?;
-            match entries.iter_mut().find(|(n, _)| matches!(n, Val::String(n) if *n == name)) {
-                Some(entry) => entry.1 = value,
-                None => entries.push((Val::str(name), value)),
-            }
-        }
-        Ok(Val::Map(Rc::new(entries)))
-    }
-
     fn list(&self, items: &'a [(Node, bool)], vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
         let mut list = Vec::with_capacity(items.len());
         for (node, optional) in items {
@@ -380,85 +345,4 @@ impl<'a> Row<'a> {
         }
         call::call(signature, &arguments)
     }
-
-    /// What a macro loops over: the items of a list, the keys of a map.
-    fn range(&self, it: &'a Macro, vars: &mut Variables<'a>) -> Result<Rc<Vec<Val<'a>>>, Fault> {
-        let range = self.eval(&it.range, vars)?;
-        self.charge_for(&range)?;
-        if let Some(items) = range.items() {
-            return items;
-        }
-        match range.entries() {
-            Some(entries) => Ok(Rc::new(entries?.iter().map(|(key, _)| key.clone()).collect())),
-            None => Err(describe::not_list(it.kind.name(), &it.range, &range, self.program)),
-        }
-    }
-
-    fn run(&self, it: &'a Macro, vars: &mut Variables<'a>) -> Result<Val<'a>, Fault> {
-        let items = self.range(it, vars)?;
-        match it.kind {
-            MacroKind::All => self.any(it, &items, false, vars),
-            MacroKind::Exists => self.any(it, &items, true, vars),
-            MacroKind::ExistsOne => self.select(it, &items, vars).map(|list| Val::Bool(list.len() == 1)),
-            MacroKind::Map | MacroKind::Filter => self.select(it, &items, vars).map(Val::list),
-        }
-    }
-
-    /// `all` and `exists`: the item that decides wins over a fault of another.
-    fn any(
-        &self,
-        it: &'a Macro,
-        items: &[Val<'a>],
-        decides: bool,
-        vars: &mut Variables<'a>,
-    ) -> Result<Val<'a>, Fault> {
-        let mut fault = None;
-        for item in items {
-            self.charge(1)?;
-            vars[it.variable] = item.clone();
-            match it.condition.as_ref().map_or(Ok(true), |condition| self.condition(condition, vars)) {
-                Ok(result) if result == decides => return Ok(Val::Bool(decides)),
-                Ok(_) => {}
-                Err(first) => fault = fault.or(Some(first)),
-            }
-        }
-        fault.map_or(Ok(Val::Bool(!decides)), Err)
-    }
-
-    /// The items that fulfil the condition, transformed.
-    fn select(
-        &self,
-        it: &'a Macro,
-        items: &[Val<'a>],
-        vars: &mut Variables<'a>,
-    ) -> Result<Vec<Val<'a>>, Fault> {
-        let mut list = Vec::new();
-        for item in items {
-            self.charge(1)?;
-            vars[it.variable] = item.clone();
-            if let Some(condition) = &it.condition
-                && !self.condition(condition, vars)?
-            {
-                continue;
-            }
-            list.push(match &it.transform {
-                Some(transform) => self.eval(transform, vars)?,
-                None => item.clone(),
-            });
-        }
-        Ok(list)
-    }
-}
-
-fn header_value(value: Option<&[u8]>) -> Result<Val<'_>, Fault> {
-    value.map_or(Ok(Val::Null), |value| utf8(value, "a header").map(Val::str))
-}
-
-fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Fault> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::text(format!("{what} is not UTF-8")))
-}
-
-/// Milliseconds as nanoseconds.
-pub(super) fn millis(ms: i64) -> Result<i64, Fault> {
-    ms.checked_mul(1_000_000).ok_or_else(|| Fault::text("a timestamp is outside of the years 1678 to 2261"))
 }

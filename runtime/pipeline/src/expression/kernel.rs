@@ -11,6 +11,7 @@
 
 mod arithmetic;
 mod bounds;
+mod loops;
 mod machine;
 mod object;
 mod predicate;

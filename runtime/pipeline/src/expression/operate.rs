@@ -102,8 +102,8 @@ pub(super) fn negate<'a>(value: &Val<'a>) -> Result<Val<'a>, Wrong> {
 
 /// The order of two values; none when one is NaN.
 pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Result<Option<Ordering>, Wrong> {
-    if let Some(ordering) = order_numbers(left, right) {
-        return Ok(ordering);
+    if let Some(numbers) = order_numbers(left, right) {
+        return Ok(numbers.ordering());
     }
     Ok(Some(match (left, right) {
         (Val::String(l), Val::String(r)) => l.cmp(r),
@@ -113,9 +113,25 @@ pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Result<Option<Ordering>,
     }))
 }
 
+/// What two numbers are to each other.
+enum Numbers {
+    Ordered(Ordering),
+    /// One is NaN.
+    Unordered,
+}
+
+impl Numbers {
+    fn ordering(self) -> Option<Ordering> {
+        match self {
+            Self::Ordered(ordering) => Some(ordering),
+            Self::Unordered => None,
+        }
+    }
+}
+
 /// The exact order of two numbers of any kind; none when one is not a number at all.
-fn order_numbers(left: &Val<'_>, right: &Val<'_>) -> Option<Option<Ordering>> {
-    Some(match (left, right) {
+fn order_numbers(left: &Val<'_>, right: &Val<'_>) -> Option<Numbers> {
+    let ordering = match (left, right) {
         (Val::Int(l), Val::Int(r)) => Some(l.cmp(r)),
         (Val::Double(l), Val::Double(r)) => l.partial_cmp(r),
         (Val::Int(l), Val::Double(r)) => order_int_double(*l, *r),
@@ -126,7 +142,8 @@ fn order_numbers(left: &Val<'_>, right: &Val<'_>) -> Option<Option<Ordering>> {
         (Val::Decimal(l), Val::Double(r)) => decimal::order_double(l, *r),
         (Val::Double(l), Val::Decimal(r)) => decimal::order_double(r, *l).map(Ordering::reverse),
         _ => return None,
-    })
+    };
+    Some(ordering.map_or(Numbers::Unordered, Numbers::Ordered))
 }
 
 /// The exact order of an integer and a double, where rounding the integer would lie.
@@ -151,10 +168,10 @@ pub(super) fn equal(left: &Val<'_>, right: &Val<'_>) -> Result<bool, Fault> {
 
 fn equal_nested(left: &Val<'_>, right: &Val<'_>, depth: u32) -> Result<bool, Fault> {
     if depth > MAX_DEPTH {
-        return Err(Fault::text(format!("a value is nested deeper than {}", MAX_DEPTH)));
+        return Err(Fault::text(format!("a value is nested deeper than {MAX_DEPTH}")));
     }
-    if let Some(ordering) = order_numbers(left, right) {
-        return Ok(ordering == Some(Ordering::Equal));
+    if let Some(numbers) = order_numbers(left, right) {
+        return Ok(numbers.ordering() == Some(Ordering::Equal));
     }
     match (left, right) {
         (Val::Null, Val::Null) => return Ok(true),
@@ -244,7 +261,7 @@ pub(super) fn lookup<'a>(container: &Val<'a>, key: &Val<'_>) -> Result<Option<Va
         (Val::List(items), Val::Int(_) | Val::Double(_)) => {
             Ok(position(key).and_then(|at| items.get(at).cloned()))
         }
-        (Val::Map(entries), _) => find(entries, key).map(|v| v.cloned()).map_err(Wrong::Fault),
+        (Val::Map(entries), _) => find(entries, key).map(Option::<&Val<'_>>::cloned).map_err(Wrong::Fault),
         _ => Err(Wrong::Types),
     }
 }

@@ -4,6 +4,7 @@
 mod compile;
 mod differential;
 mod meaning;
+mod reference;
 
 use super::interpret::Row;
 use super::value::{Fault, Val};

@@ -5,6 +5,9 @@ use super::types::Types;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+/// Keys and values, in order.
+pub(super) type Entries<'a> = Rc<Vec<(Val<'a>, Val<'a>)>>;
+
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Val<'a> {
@@ -22,7 +25,7 @@ pub(super) enum Val<'a> {
     /// An array or object as its JSON text, opened only when looked into.
     Json(&'a str),
     List(Rc<Vec<Val<'a>>>),
-    Map(Rc<Vec<(Val<'a>, Val<'a>)>>),
+    Map(Entries<'a>),
     Optional(Option<Rc<Val<'a>>>),
 }
 
@@ -108,7 +111,7 @@ impl<'a> Val<'a> {
     }
 
     /// The entries when it is a map.
-    pub fn entries(&self) -> Option<Result<Rc<Vec<(Val<'a>, Val<'a>)>>, Fault>> {
+    pub fn entries(&self) -> Option<Result<Entries<'a>, Fault>> {
         match self {
             Self::Map(entries) => Some(Ok(Rc::clone(entries))),
             Self::Json(text) if !json::is_list(text) => Some(json::entries(text).map(Rc::new)),

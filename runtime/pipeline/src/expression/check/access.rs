@@ -29,7 +29,9 @@ impl Path {
                 let root = ["event", "meta"].into_iter().find(|root| root == name)?;
                 Some(Self { root, root_id: tree.id, parts: Vec::new(), optional: false })
             }
-            Expr::Select(select) if !select.test => Self::of(&select.operand)?.then(&select.field, false),
+            Expr::Select(select) if !select.test => {
+                Some(Self::of(&select.operand)?.then(&select.field, false))
+            }
             Expr::Call(call) => {
                 let [operand, key] = call.args.as_slice() else { return None };
                 let optional = match call.func_name.as_str() {
@@ -39,7 +41,7 @@ impl Path {
                 };
                 match &key.expr {
                     Expr::Literal(LiteralValue::String(name)) => {
-                        Self::of(operand)?.then(name.inner(), optional)
+                        Some(Self::of(operand)?.then(name.inner(), optional))
                     }
                     _ => None,
                 }
@@ -48,10 +50,10 @@ impl Path {
         }
     }
 
-    fn then(mut self, name: &str, optional: bool) -> Option<Self> {
+    fn then(mut self, name: &str, optional: bool) -> Self {
         self.parts.push(name.to_owned());
         self.optional |= optional;
-        Some(self)
+        self
     }
 }
 

@@ -144,7 +144,10 @@ impl Check<'_> {
             }
             (_, [variable, condition]) => (variable, Some(condition), None),
             (kind, _) => {
-                return refuse(position, format!("`{0}` is written list.{0}(x, condition of x)", kind.name()));
+                return refuse(
+                    position,
+                    format!("`{0}` is written list.{0}(x, condition of x)", kind.name()),
+                );
             }
         };
         let Expr::Ident(variable_name) = &variable.expr else {

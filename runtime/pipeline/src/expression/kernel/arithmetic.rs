@@ -16,10 +16,10 @@ impl Machine<'_> {
         match op {
             Arithmetic::Add => lift(frame, pair, rows, out, &mut cold, i64::checked_add, |l, r| Some(l + r)),
             Arithmetic::Subtract => {
-                lift(frame, pair, rows, out, &mut cold, i64::checked_sub, |l, r| Some(l - r))
+                lift(frame, pair, rows, out, &mut cold, i64::checked_sub, |l, r| Some(l - r));
             }
             Arithmetic::Multiply => {
-                lift(frame, pair, rows, out, &mut cold, i64::checked_mul, |l, r| Some(l * r))
+                lift(frame, pair, rows, out, &mut cold, i64::checked_mul, |l, r| Some(l * r));
             }
             Arithmetic::Divide => {
                 lift(frame, pair, rows, out, &mut cold, i64::checked_div, |l, r| (r != 0.0).then(|| l / r));
@@ -31,7 +31,9 @@ impl Machine<'_> {
             self.store(row, settled, out);
         }
         self.space.put_list(cold);
-        operands.into_iter().for_each(|operand| self.release(operand));
+        for operand in operands {
+            self.release(operand);
+        }
     }
 
     fn arithmetic_on(

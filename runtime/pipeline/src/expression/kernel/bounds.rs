@@ -23,13 +23,13 @@ impl Bounds {
     /// True for an int that the comparison holds for.
     #[inline]
     pub fn has_int(&self, int: i64) -> bool {
-        (self.int.0 <= int) & (int <= self.int.1)
+        self.int.0 <= int && int <= self.int.1
     }
 
     /// True for a double that the comparison holds for.
     #[inline]
     pub fn has_double(&self, double: f64) -> bool {
-        (self.double.0 <= double) & (double <= self.double.1)
+        self.double.0 <= double && double <= self.double.1
     }
 
     /// `x op constant`

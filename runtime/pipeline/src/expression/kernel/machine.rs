@@ -72,7 +72,7 @@ impl Machine<'_> {
         match node {
             Node::Literal(_) => {
                 if let Operand::Constant(value) = self.load(node, rows) {
-                    rows.iter().for_each(|row| out.set(*row as usize, value.tag, value.bits));
+                    fill(rows, value, out);
                 }
             }
             Node::Field(index) if self.sources[*index].rest.is_empty() => self.field(*index, rows, out),
@@ -90,8 +90,9 @@ impl Machine<'_> {
             Node::Now | Node::Meta(Meta::Topic | Meta::Partition) => self.same(node, rows, out),
             Node::Meta(Meta::Offset) => {
                 let records = self.context.batch.records();
-                rows.iter()
-                    .for_each(|row| out.set(*row as usize, Tag::Int, records[*row as usize].offset as u64));
+                for row in rows {
+                    out.set(*row as usize, Tag::Int, records[*row as usize].offset as u64);
+                }
             }
             Node::HasField(index) if self.sources[*index].rest.is_empty() => self.truths(node, rows, out),
             _ if has_loop(node) => self.truths(node, rows, out),
@@ -199,7 +200,7 @@ impl Machine<'_> {
         let Some((first, rest)) = rows.split_first() else { return };
         self.by_row(node, std::slice::from_ref(first), out);
         let value = out.value(*first as usize);
-        rest.iter().for_each(|row| out.set(*row as usize, value.tag, value.bits));
+        fill(rest, value, out);
     }
 
     fn field(&mut self, index: usize, rows: &[u32], out: &mut Column) {
@@ -245,8 +246,8 @@ impl Machine<'_> {
     /// True and false of a condition as values.
     fn truths(&mut self, node: &Node, rows: &[u32], out: &mut Column) {
         let (yes, no) = self.split(node, rows, out);
-        yes.iter().for_each(|row| out.set(*row as usize, Tag::Bool, 1));
-        no.iter().for_each(|row| out.set(*row as usize, Tag::Bool, 0));
+        fill(&yes, Value { tag: Tag::Bool, bits: 1 }, out);
+        fill(&no, Value { tag: Tag::Bool, bits: 0 }, out);
         self.space.put_list(yes);
         self.space.put_list(no);
     }
@@ -256,7 +257,9 @@ impl Machine<'_> {
         let mut yes = self.space.list_of(rows);
         let mut errors = Errors::new();
         self.narrow(condition, &mut yes, &mut errors);
-        errors.iter().for_each(|(row, error)| out.set(*row as usize, Tag::Error, *error));
+        for (row, error) in &errors {
+            out.set(*row as usize, Tag::Error, *error);
+        }
         let mut no = self.space.list();
         super::predicate::without(rows, &yes, &mut errors, &mut no);
         (yes, no)
@@ -264,6 +267,13 @@ impl Machine<'_> {
 
     fn object(&mut self, entries: &[Entry], rows: &[u32], out: &mut Column) {
         super::object::write(self, entries, rows, out);
+    }
+}
+
+/// The same value in all rows.
+fn fill(rows: &[u32], value: Value, out: &mut Column) {
+    for row in rows {
+        out.set(*row as usize, value.tag, value.bits);
     }
 }
 

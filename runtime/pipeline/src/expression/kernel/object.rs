@@ -28,7 +28,9 @@ pub(super) fn write(machine: &mut Machine<'_>, entries: &[Entry], rows: &[u32], 
         out.set(row as usize, Tag::Error, error);
     }
     machine.space.spill = text;
-    operands.into_iter().for_each(|operand| machine.release(operand));
+    for operand in operands {
+        machine.release(operand);
+    }
 }
 
 fn object(
