@@ -257,13 +257,27 @@ fn tail<const N: usize>(buffer: &[u8], p: usize) -> [u8; N] {
     bytes
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = ONES << 7;
+
 /// The high bit of the first byte that ends the plain part of a string: quote, backslash, control character, not ASCII.
 /// Higher bits may be set by carries.
 #[inline(always)]
 fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+    (escapes(word) | word) & HIGH_BITS
+}
+
+/// The high bit of the first byte that a string may only have as an escape. Higher bits may be set by carries.
+#[inline(always)]
+pub(super) fn escaped_in_strings(word: u64) -> u64 {
+    escapes(word) & !word & HIGH_BITS
+}
+
+/// The high bits of quotes, backslashes and control characters, and of some bytes that are not ASCII.
+#[inline(always)]
+fn escapes(word: u64) -> u64 {
     let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
     let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
     let control = word.wrapping_sub(ONES * 0x20);
-    (quote | backslash | control | word) & (ONES << 7)
+    quote | backslash | control
 }

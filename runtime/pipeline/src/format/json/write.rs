@@ -1,5 +1,6 @@
 //! Writing of values as JSON text, as `serde_json` writes them.
 
+use super::scan;
 use crate::column::{Frame, Tag, TextRef, Value};
 use crate::format::time::write_rfc3339_ns;
 use crate::record::RecordBatch;
@@ -42,13 +43,15 @@ pub fn write_i64(value: i64, out: &mut Vec<u8>) {
 fn write_u64(mut value: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut first = digits.len();
-    loop {
+    while value >= 10 {
+        let pair = (value % 100) as u8;
+        value /= 100;
+        first -= 2;
+        digits[first..first + 2].copy_from_slice(&[b'0' + pair / 10, b'0' + pair % 10]);
+    }
+    if value != 0 || first == digits.len() {
         first -= 1;
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+        digits[first] = b'0' + value as u8;
     }
     out.extend_from_slice(&digits[first..]);
 }
@@ -67,30 +70,44 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut plain = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&text[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0C => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                let digits = b"0123456789abcdef";
-                let [high, low] = [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
+    let mut rest = text;
+    loop {
+        let (plain, tail) = rest.split_at(plain_len(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, tail)) = tail.split_first() else { break };
+        write_escape(byte, out);
+        rest = tail;
+    }
+    out.push(b'"');
+}
+
+/// The number of bytes in front of the first one that needs an escape, eight at a time.
+fn plain_len(text: &[u8]) -> usize {
+    let (words, _) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let escaped = scan::escaped_in_strings(u64::from_le_bytes(*word));
+        if escaped != 0 {
+            return at * 8 + escaped.trailing_zeros() as usize / 8;
         }
     }
-    out.extend_from_slice(&text[plain..]);
-    out.push(b'"');
+    let tail = &text[words.len() * 8..];
+    words.len() * 8 + tail.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count()
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0C => out.extend_from_slice(b"\\f"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
 }
 
 /// Nanoseconds as seconds with as many decimals as are needed, the way CEL writes a duration.
