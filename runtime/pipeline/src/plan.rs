@@ -1,12 +1,27 @@
 //! The plan: what a pipeline means, valid by construction.
 //!
-//! A [`Plan`] is made by `Plan::try_from` (all problems at once) and is immutable. It names the stages between Kafka
+//! A [`Plan`] is made by [`Plan::build`] (all problems at once) and is immutable. It names the stages between Kafka
 //! topics, the nodes that a unit of each stage runs, and every default, resolved. The operator, `weir lint` and the
 //! worker all make it from the same text by the same function.
 //!
 //! ```text
 //!  stage 0: source -> filter -> assign windows ~> (repartition topic) ~> stage 1: merge windows -> map -> sink
 //! ```
+
+mod load;
+mod build;
+mod problems;
+mod setting;
+mod connector;
+mod field;
+mod step;
+mod flow;
+mod rows;
+mod stage;
+mod projection;
+mod hash;
+
+pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 
 use crate::column::{FieldPath, Projection};
 use crate::expression::Expression;
@@ -42,7 +57,7 @@ pub struct Plan {
     pub(crate) settings: Settings,
 }
 
-/// A 128-bit xxh3 of the canonical text of the resolved manifests; two plans with one hash mean the same.
+/// A 128-bit xxh3 of what a plan means; two plans with one hash give the same rows. `plan/hash.rs` says what is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlanHash(pub [u8; 16]);
 
@@ -75,7 +90,7 @@ pub struct Settings {
     pub checkpoint_interval_ms: u64,
     /// Where snapshots go: none is the internal Kafka topic, else a `file://` address.
     pub checkpoint_storage: Option<String>,
-    /// Where a source without committed position starts.
+    /// Where a source without committed position starts, unless it says so itself ([`Source::start_from`]).
     pub start_from: StartFrom,
     /// No unit runs.
     pub suspend: bool,
@@ -123,6 +138,8 @@ pub struct Source {
     pub schema: Option<Arc<Schema>>,
     /// Event time and watermarks.
     pub time: EventTime,
+    /// Where reading starts when no position is committed.
+    pub start_from: StartFrom,
 }
 
 /// Where records come from.
@@ -402,3 +419,6 @@ impl Plan {
         &self.settings
     }
 }
+
+#[cfg(test)]
+mod tests;

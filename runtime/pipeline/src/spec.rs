@@ -1,1 +1,37 @@
-//! The wire shape of all kinds: what the user writes.
+//! The wire shape of all kinds: what the user writes, field by field.
+//!
+//! Everything here is public, optional where the user may leave it out, and says nothing about what it means: that is
+//! [`crate::plan`]. The docs of the fields are what `kubectl explain` prints, so each states its unit and default.
+//! Unions are structs of optional blocks of which exactly one is set; durations stay the text that the user wrote.
+//! A field whose feature does not exist is absent, never accepted and ignored.
+
+mod pipeline;
+mod kafka;
+mod source;
+mod step;
+mod window;
+mod sink;
+mod delivery;
+mod pod;
+mod duration;
+pub mod defaults;
+pub mod wire;
+
+pub use delivery::{Checkpoint, CheckpointStorage, DeliveryGuarantee, StartFrom};
+pub use duration::{Duration, DurationError};
+pub use kafka::{KafkaAccess, KafkaTopic};
+pub use pipeline::StreamPipelineSpec;
+pub use pod::{ResourceAmounts, Resources, Size, Toleration, TolerationOperator, UpdateStrategy, UpdateType};
+pub use sink::{FileSink, LogSink, SideSink, SinkSpec};
+pub use source::{ConfigMapKey, EventTime, EventTimeUnit, SchemaRef, SourceSpec};
+pub use step::{ExpressionBlock, RouteBranch, StepSpec};
+pub use window::{Aggregate, AggregateFunction, StreamWindowSpec, Tumbling};
+
+/// Another object of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NameRef {
+    /// Name of the object that is meant, in the namespace of the pipeline.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}

@@ -1,0 +1,96 @@
+//! The pods of a pipeline: their size and where they run. None of it changes what the pipeline computes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A size of pods: requests and limits of CPU and memory in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Size {
+    /// Requests 250m CPU and 512Mi, limits 500m and 1Gi.
+    Small,
+    /// Requests 500m CPU and 1Gi, limits 1 CPU and 2Gi.
+    Medium,
+    /// Requests 1 CPU and 2Gi, limits 2 CPU and 4Gi.
+    Large,
+    /// Requests 2 CPU and 4Gi, limits 4 CPU and 8Gi.
+    XLarge,
+}
+
+/// CPU and memory of each pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    /// What each pod is guaranteed; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ResourceAmounts>,
+    /// What each pod may use at most; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceAmounts>,
+}
+
+/// Amounts of CPU and memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceAmounts {
+    /// CPU in cores, such as `500m` (half a core) or `"2"`; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), pattern(r"^[0-9]+(\.[0-9]{1,3})?m?$"))]
+    pub cpu: Option<String>,
+    /// Memory in bytes, such as `512Mi` or `2Gi`; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), pattern(r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"))]
+    pub memory: Option<String>,
+}
+
+/// A taint of nodes that the pods accept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Toleration {
+    /// Key of the taint; without one every key is accepted, with `operator: Exists`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 316))]
+    pub key: Option<String>,
+    /// `Exists` accepts every value of the key, `Equal` only `value`; the default is `Equal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<TolerationOperator>,
+    /// Value of the taint, for `Equal`; empty by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub value: Option<String>,
+    /// Effect of the taint: `NoSchedule`, `PreferNoSchedule` or `NoExecute`; every effect by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), pattern(r"^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
+    pub effect: Option<String>,
+    /// Seconds that a pod stays on a node after the taint `NoExecute` appeared; for ever by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// How a toleration compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TolerationOperator {
+    /// The key exists, whatever its value.
+    Exists,
+    /// The key has this value.
+    Equal,
+}
+
+/// How a change of the pipeline replaces its pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateStrategy {
+    /// `Recreate`, the default: the old pods finish and save their state, then new ones start from it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<UpdateType>,
+}
+
+/// The ways to replace pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpdateType {
+    /// Old pods finish and save their state, then new ones start from it; nothing runs in between.
+    Recreate,
+}
+
+/// Labels, annotations or a node selector.
+pub(super) type TextMap = BTreeMap<String, String>;
