@@ -180,8 +180,9 @@ impl Object {
 fn syntax_problem(file: &str, error: &serde_saphyr::Error) -> Problem {
     let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
     let text = error.without_snippet().to_string();
-    // The parser repeats the place behind its message.
-    let text = text.split(" at line ").next().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+    // The parser repeats the place behind its message, and speaks of its own options.
+    let text = text.lines().next().unwrap_or_default();
+    let text = [" at line ", ", set DuplicateKeyPolicy"].iter().fold(text, |text, end| text.split(end).next().unwrap_or(text));
     let mut problem = Problem::new(ProblemKind::Syntax, Path::root(), format!("not readable as YAML: {text}"));
     problem.place = Some(Place { file: file.to_owned(), line, column });
     problem

@@ -189,12 +189,13 @@ impl Source {
         let start = node.byte? as usize;
         let source = self.text.get(start..)?;
         let solid = value.get(..offset)?.chars().filter(|c| !c.is_whitespace()).count();
+        let target = Target { solid, end: value.get(offset..)?.trim_end().is_empty() };
         let mut position = Position { line: node.at.0, column: node.at.1 };
         let mut rest = source.chars().peekable();
         let quote = match rest.peek() {
             Some(first @ ('"' | '\'')) => Some(*first),
             Some('|' | '>') => None,
-            _ => return position.skip(&mut rest, solid, None),
+            _ => return position.skip(&mut rest, target, None),
         };
         if quote.is_some() {
             position.step(rest.next()?);
@@ -202,8 +203,15 @@ impl Source {
             // The head of a block scalar ends with its line.
             while position.step(rest.next()?) != '\n' {}
         }
-        position.skip(&mut rest, solid, quote)
+        position.skip(&mut rest, target, quote)
     }
+}
+
+/// What is looked for: the character behind so many that are not white space, or the end of the value.
+#[derive(Clone, Copy)]
+struct Target {
+    solid: usize,
+    end: bool,
 }
 
 struct Position {
@@ -225,10 +233,14 @@ impl Position {
     fn skip(
         &mut self,
         rest: &mut std::iter::Peekable<std::str::Chars<'_>>,
-        mut solid: usize,
+        target: Target,
         quote: Option<char>,
     ) -> Option<(u64, u64)> {
+        let mut solid = target.solid;
         loop {
+            if solid == 0 && target.end {
+                return Some((self.line, self.column));
+            }
             let next = *rest.peek()?;
             if next.is_whitespace() {
                 self.step(rest.next()?);

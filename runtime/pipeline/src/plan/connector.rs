@@ -105,7 +105,8 @@ fn compile_schema(
         Ok(schema) => Some((schema, text.clone())),
         Err(error) => {
             let at = At::data_of(&reference.name, &reference.key);
-            problems.add(ProblemKind::Schema, &at, format!("not a JSON Schema: {error}"));
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            problems.add(ProblemKind::Schema, &at, format!("{error}{cause}"));
             None
         }
     }

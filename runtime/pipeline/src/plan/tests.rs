@@ -200,7 +200,7 @@ fn bad_manifests_give_all_their_problems_with_line_and_column() {
     for path in names {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let problems = load([(format!("{name}.yaml").as_str(), text.as_str())]).expect_err(&name);
+        let Err(problems) = load([(format!("{name}.yaml").as_str(), text.as_str())]) else { panic!("{name} is good") };
         let lines: String = problems.iter().map(|problem| format!("{:?}\n  {problem}\n", problem.kind)).collect();
         insta::with_settings!({snapshot_path => "../../tests/bad", prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!(name, lines);
@@ -289,7 +289,7 @@ fn the_hash_is_of_the_meaning_alone() {
 #[test]
 fn the_hash_of_the_sample_stays_what_it_is() {
     // A change here means that running pipelines see another plan: the format number in hash.rs goes up with it.
-    insta::assert_snapshot!(hash(&sample()).to_string(), @"");
+    insta::assert_snapshot!(hash(&sample()).to_string(), @"56352067caddbcebc13cb1879253c618");
 }
 
 #[test]
