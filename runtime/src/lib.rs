@@ -1,1 +1,3 @@
-//! (see docs/ARCHITECTURE.md)
+//! The program `weir` (see docs/ARCHITECTURE.md).
+
+pub mod cli;

@@ -1,2 +1,8 @@
-//! Wiring only.
-fn main() {}
+//! Wiring only: the allocator and the command line.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    runtime::cli::main()
+}

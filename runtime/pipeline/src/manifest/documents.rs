@@ -12,6 +12,24 @@ use std::collections::BTreeMap;
 const KINDS: [(&str, &str); 4] =
     [(API_VERSION, "StreamPipeline"), (API_VERSION, "StreamWindow"), ("v1", "ConfigMap"), ("v1", "Secret")];
 
+/// What the metadata of an object may hold: what users write, then what an API server adds.
+const METADATA: [&str; 14] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+    "generateName",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+];
+
 /// The values of a Secret by key.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
 
@@ -249,18 +267,23 @@ impl Reader<'_> {
             "Secret" => &["apiVersion", "kind", "metadata", "data", "stringData", "type", "immutable"],
             _ => &["apiVersion", "kind", "metadata", "spec", "status"],
         };
-        if let Value::Object(present) = self.root.to_value() {
-            for name in present.keys().filter(|name| !fields.contains(&name.as_str())) {
-                let hint = suggest(name, fields.iter().copied(), "allowed are");
-                let path = Path::root().field(name);
-                self.report(ProblemKind::UnknownField, path, format!("unknown field `{name}`{hint}"));
-            }
-        }
+        self.fields(self.root, &Path::root(), fields);
         Some(known)
+    }
+
+    /// Reports the fields of a block that are not known.
+    fn fields(&mut self, block: &Node, path: &Path, known: &[&str]) {
+        for name in block.names().into_iter().filter(|name| !known.contains(&name.as_str())) {
+            let hint = suggest(&name, known.iter().copied(), "allowed are");
+            self.report(ProblemKind::UnknownField, path.field(&name), format!("unknown field `{name}`{hint}"));
+        }
     }
 
     fn metadata(&mut self, kind: &str) -> (Option<String>, Option<String>) {
         let path = Path::root().field("metadata");
+        if let Some(metadata) = self.root.get("metadata") {
+            self.fields(metadata, &path, &METADATA);
+        }
         let text = |field: &str| self.root.get("metadata").and_then(|m| m.get(field)).map(Node::to_value);
         let (name, namespace) = (text("name"), text("namespace"));
         let name = match name {

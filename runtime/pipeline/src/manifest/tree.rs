@@ -115,6 +115,14 @@ impl Node {
         self.entry(field).map(|(_, value)| value)
     }
 
+    /// The names of the fields; none for what is not a block.
+    pub fn names(&self) -> Vec<String> {
+        match &self.content {
+            Content::Map(entries) => entries.iter().map(|(key, _)| key.key_text()).collect(),
+            Content::Scalar(_) | Content::List(_) => Vec::new(),
+        }
+    }
+
     /// The text, when it is one.
     pub fn text(&self) -> Option<&str> {
         match &self.content {
@@ -259,3 +267,6 @@ impl Position {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

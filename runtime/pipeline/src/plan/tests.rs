@@ -330,3 +330,29 @@ fn several_files_and_pipelines_resolve_among_each_other() {
     assert_eq!(loaded.secrets("default")["s"]["other"], b"text");
     assert!(loaded.secrets("elsewhere").is_empty());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// Whatever stands in a file, there is an answer; and every problem stands inside the file.
+    #[test]
+    fn a_broken_manifest_is_a_problem_never_a_panic(
+        cuts in proptest::collection::vec((0usize..1500, 0usize..40, "[ -~\\n]{0,6}"), 1..4)
+    ) {
+        let mut text = sample();
+        for (start, length, put) in cuts {
+            let start = start.min(text.len());
+            let end = (start + length).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, &put);
+            }
+        }
+        if let Err(problems) = load([("a.yaml", text.as_str())]) {
+            let lines = text.lines().count() as u64 + 1;
+            for problem in problems {
+                let place = problem.place.as_ref();
+                proptest::prop_assert!(place.is_none_or(|place| place.line <= lines && place.column >= 1), "{problem}");
+            }
+        }
+    }
+}

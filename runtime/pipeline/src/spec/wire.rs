@@ -292,3 +292,6 @@ pub fn remove(value: &mut Value, path: &[PathPart]) {
         fields.remove(name);
     }
 }
+
+#[cfg(test)]
+mod tests;

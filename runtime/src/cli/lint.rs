@@ -1,0 +1,43 @@
+//! `weir lint`: every problem of every manifest, in one go.
+
+use super::Exit;
+use super::input::{InputError, Manifests, count, fail, print};
+
+/// Check manifests and print every problem with its place
+///
+/// The check is the same one that the operator and a starting pipeline make: what passes here is accepted there. Each
+/// problem is a line `file:line:column: field: what is wrong`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  weir lint pipeline.yaml
+  weir lint pipelines/*.yaml windows.yaml
+  kustomize build . | weir lint -
+
+Exit codes: 0 no problem, 2 a file cannot be read, 78 there are problems.")]
+pub struct Args {
+    #[command(flatten)]
+    manifests: Manifests,
+}
+
+pub fn run(args: &Args) -> Exit {
+    let texts = match args.manifests.read() {
+        Ok(texts) => texts,
+        Err(error) => return fail(&error),
+    };
+    match texts.load() {
+        Ok(loaded) => {
+            let pipelines = count(loaded.pipelines.len(), "pipeline");
+            eprintln!("{pipelines} in {}, no problem", count(texts.len(), "file"));
+            Exit::Done
+        }
+        Err(InputError::Problems(problems)) => {
+            let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+            if print(&lines) == Exit::Failed {
+                return Exit::Failed;
+            }
+            eprintln!("{} in {}", count(problems.len(), "problem"), count(texts.len(), "file"));
+            Exit::Configuration
+        }
+        Err(error) => fail(&error),
+    }
+}

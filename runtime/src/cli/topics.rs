@@ -1,0 +1,91 @@
+//! `weir topics`: every topic that a pipeline reads, writes or creates, with the rights that it needs.
+
+use super::Exit;
+use super::explain::identity;
+use super::input::{Manifests, fail, print};
+use pipeline::plan::{Input, KafkaAccess, Plan, SinkConnector, SourceConnector};
+use protocol::identity::{Generation, Lineage, WorkerIndex, Writer};
+
+/// Print the topics of pipelines: what must exist, what is created, and the rights that are needed
+///
+/// `<uid>` stands for eight characters that a pipeline is given when it is created.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  weir topics pipeline.yaml
+  weir topics pipeline.yaml | grep 'must exist'
+
+Exit codes: 0 done, 2 a file cannot be read, 78 the manifests have problems.")]
+pub struct Args {
+    #[command(flatten)]
+    manifests: Manifests,
+}
+
+pub fn run(args: &Args) -> Exit {
+    match args.manifests.load() {
+        Ok(loaded) => {
+            let tables: Vec<String> = loaded.pipelines.iter().map(|pipeline| table(&pipeline.plan)).collect();
+            print(&tables.join("\n"))
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+type Row = [String; 4];
+
+fn table(plan: &Plan) -> String {
+    let mut rows: Vec<Row> = vec![["TOPIC", "USE", "WHO MAKES IT", "RIGHTS"].map(str::to_owned)];
+    rows.extend(of_user(plan));
+    rows.extend(internal(plan));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (topic, role, maker) = (width(0), width(1), width(2));
+    let mut text = format!("StreamPipeline {}/{}\n", plan.namespace(), plan.name());
+    for [a, b, c, d] in &rows {
+        text.push_str(&format!("{a:topic$}  {b:role$}  {c:maker$}  {d}\n"));
+    }
+    text
+}
+
+fn of_user(plan: &Plan) -> Vec<Row> {
+    let row = |topic: &str, access: Option<&KafkaAccess>, role: String, rights: &str| {
+        let maker = match access {
+            Some(_) => "must exist",
+            None => "must exist (no kafka access given)",
+        };
+        [topic.to_owned(), role, maker.to_owned(), rights.to_owned()]
+    };
+    let sources = plan.sources().iter().map(|source| {
+        let SourceConnector::Kafka { topic, access } = &source.connector;
+        row(topic, access.as_ref(), format!("source {}", source.name), "Read, Describe")
+    });
+    let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
+        SinkConnector::Kafka { topic, access } => {
+            Some(row(topic, access.as_ref(), format!("sink {}", sink.name), "Write, Describe"))
+        }
+        SinkConnector::File { .. } | SinkConnector::Log => None,
+    });
+    sources.chain(sinks).collect()
+}
+
+fn internal(plan: &Plan) -> Vec<Row> {
+    let identity = identity(plan);
+    let rights = "Create, Describe, DescribeConfigs, Read, Write, Delete";
+    let row = |topic: String, role: String| [topic, role, "created".to_owned(), rights.to_owned()];
+    let mut rows = Vec::new();
+    for stage in plan.stages() {
+        rows.push(row(identity.commits_topic(&stage.name), format!("journal of stage {}", stage.name)));
+        if stage.inputs.iter().any(|input| matches!(input, Input::Repartition { .. })) {
+            let topic = identity.repartition_topic(&stage.name, Lineage(1));
+            rows.push(row(topic, format!("blocks for stage {}", stage.name)));
+        }
+        if stage.keyed && plan.settings().checkpoint_storage.is_none() {
+            rows.push(row(identity.snapshots_topic(&stage.name), format!("snapshots of stage {}", stage.name)));
+        }
+    }
+    let writer = Writer { generation: Generation(1), worker: WorkerIndex(0) };
+    let fixed = |name: String, role: &str, rights: &str| {
+        [name, role.to_owned(), String::new(), rights.to_owned()]
+    };
+    rows.push(fixed(identity.transactional_id(writer), "transactional id of the first worker", "Write, Describe"));
+    rows.push(fixed(identity.group_id(), "consumer group, for lag tools", "Read, Describe"));
+    rows
+}
