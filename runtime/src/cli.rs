@@ -1,9 +1,9 @@
 //! The command line: one file per command. A command reads its arguments, calls what decides, and prints; it ends with
 //! an [`Exit`].
 
+mod explain;
 mod input;
 mod lint;
-mod explain;
 mod topics;
 
 use clap::{Parser, Subcommand};

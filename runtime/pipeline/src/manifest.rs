@@ -42,7 +42,13 @@ pub struct References {
 impl Manifest {
     /// Names of the StreamWindows that the pipeline refers to, each once, in order.
     pub fn windows(&self) -> Vec<&str> {
-        once(self.spec.steps.iter().filter_map(|step| step.window_ref.as_ref()).map(|window| window.name.as_str()))
+        once(
+            self.spec
+                .steps
+                .iter()
+                .filter_map(|step| step.window_ref.as_ref())
+                .map(|window| window.name.as_str()),
+        )
     }
 
     /// Names of the ConfigMaps that the pipeline refers to, each once, in order.

@@ -8,18 +8,18 @@
 //!  stage 0: source -> filter -> assign windows ~> (repartition topic) ~> stage 1: merge windows -> map -> sink
 //! ```
 
-mod load;
 mod build;
-mod problems;
-mod setting;
 mod connector;
 mod field;
-mod step;
 mod flow;
-mod rows;
-mod stage;
-mod projection;
 mod hash;
+mod load;
+mod problems;
+mod projection;
+mod rows;
+mod setting;
+mod stage;
+mod step;
 
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 

@@ -228,7 +228,9 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>, allowed: &s
     let more = known.len() - listed.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     match best {
-        Some((_, best)) if known.len() > LISTED_MAX || known.len() == 1 => format!("; did you mean `{best}`?"),
+        Some((_, best)) if known.len() > LISTED_MAX || known.len() == 1 => {
+            format!("; did you mean `{best}`?")
+        }
         Some((_, best)) => format!("; did you mean `{best}`? ({allowed} {})", listed.join(", ")),
         None if known.is_empty() => String::new(),
         None => format!("; {allowed} {}{more}", listed.join(", ")),

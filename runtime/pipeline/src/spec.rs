@@ -5,16 +5,16 @@
 //! Unions are structs of optional blocks of which exactly one is set; durations stay the text that the user wrote.
 //! A field whose feature does not exist is absent, never accepted and ignored.
 
-mod pipeline;
+pub mod defaults;
+mod delivery;
+mod duration;
 mod kafka;
+mod pipeline;
+mod pod;
+mod sink;
 mod source;
 mod step;
 mod window;
-mod sink;
-mod delivery;
-mod pod;
-mod duration;
-pub mod defaults;
 pub mod wire;
 
 pub use delivery::{Checkpoint, CheckpointStorage, DeliveryGuarantee, StartFrom};

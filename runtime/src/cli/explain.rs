@@ -1,7 +1,7 @@
 //! `weir explain`: what a pipeline really does: every effective value, its stages and its topics.
 
-mod values;
 mod stages;
+mod values;
 
 use super::Exit;
 use super::input::{Manifests, fail, print};

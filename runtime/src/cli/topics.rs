@@ -78,14 +78,20 @@ fn internal(plan: &Plan) -> Vec<Row> {
             rows.push(row(topic, format!("blocks for stage {}", stage.name)));
         }
         if stage.keyed && plan.settings().checkpoint_storage.is_none() {
-            rows.push(row(identity.snapshots_topic(&stage.name), format!("snapshots of stage {}", stage.name)));
+            rows.push(row(
+                identity.snapshots_topic(&stage.name),
+                format!("snapshots of stage {}", stage.name),
+            ));
         }
     }
     let writer = Writer { generation: Generation(1), worker: WorkerIndex(0) };
-    let fixed = |name: String, role: &str, rights: &str| {
-        [name, role.to_owned(), String::new(), rights.to_owned()]
-    };
-    rows.push(fixed(identity.transactional_id(writer), "transactional id of the first worker", "Write, Describe"));
+    let fixed =
+        |name: String, role: &str, rights: &str| [name, role.to_owned(), String::new(), rights.to_owned()];
+    rows.push(fixed(
+        identity.transactional_id(writer),
+        "transactional id of the first worker",
+        "Write, Describe",
+    ));
     rows.push(fixed(identity.group_id(), "consumer group, for lag tools", "Read, Describe"));
     rows
 }

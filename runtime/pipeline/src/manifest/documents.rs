@@ -164,7 +164,8 @@ impl Documents {
     }
 
     fn read_document(&mut self, source: usize, root: Node) {
-        let mut reader = Reader { source: &self.sources[source], root: &root, object: None, problems: Vec::new() };
+        let mut reader =
+            Reader { source: &self.sources[source], root: &root, object: None, problems: Vec::new() };
         let read = reader.read();
         self.problems.append(&mut reader.problems);
         if let Some((id, namespace, content)) = read {
@@ -178,7 +179,8 @@ impl Documents {
             let same = |other: &&Object| other.id == object.id && other.namespace() == object.namespace();
             if let Some(first) = self.objects[..i].iter().find(same) {
                 let path = Path::root().field("metadata").field("name");
-                let at = |object: &Object| object.root.place(&self.sources[object.source], &path, false, None);
+                let at =
+                    |object: &Object| object.root.place(&self.sources[object.source], &path, false, None);
                 let message = format!("{} is already defined at {}", object.id, at(first));
                 let mut problem = Problem::new(ProblemKind::DuplicateObject, path.clone(), message);
                 problem.place = Some(at(object));
@@ -200,8 +202,11 @@ fn syntax_problem(file: &str, error: &serde_saphyr::Error) -> Problem {
     let text = error.without_snippet().to_string();
     // The parser repeats the place behind its message, and speaks of its own options.
     let text = text.lines().next().unwrap_or_default();
-    let text = [" at line ", ", set DuplicateKeyPolicy"].iter().fold(text, |text, end| text.split(end).next().unwrap_or(text));
-    let mut problem = Problem::new(ProblemKind::Syntax, Path::root(), format!("not readable as YAML: {text}"));
+    let text = [" at line ", ", set DuplicateKeyPolicy"]
+        .iter()
+        .fold(text, |text, end| text.split(end).next().unwrap_or(text));
+    let mut problem =
+        Problem::new(ProblemKind::Syntax, Path::root(), format!("not readable as YAML: {text}"));
     problem.place = Some(Place { file: file.to_owned(), line, column });
     problem
 }
@@ -225,7 +230,11 @@ impl Reader<'_> {
 
     fn read(&mut self) -> Option<(ObjectId, Option<String>, Content)> {
         if !self.root.is_map() {
-            self.report(ProblemKind::WrongType, Path::root(), "expected a manifest with apiVersion, kind, metadata");
+            self.report(
+                ProblemKind::WrongType,
+                Path::root(),
+                "expected a manifest with apiVersion, kind, metadata",
+            );
             return None;
         }
         let kind = self.kind()?;
@@ -275,7 +284,11 @@ impl Reader<'_> {
     fn fields(&mut self, block: &Node, path: &Path, known: &[&str]) {
         for name in block.names().into_iter().filter(|name| !known.contains(&name.as_str())) {
             let hint = suggest(&name, known.iter().copied(), "allowed are");
-            self.report(ProblemKind::UnknownField, path.field(&name), format!("unknown field `{name}`{hint}"));
+            self.report(
+                ProblemKind::UnknownField,
+                path.field(&name),
+                format!("unknown field `{name}`{hint}"),
+            );
         }
     }
 
@@ -378,7 +391,11 @@ impl Reader<'_> {
                 }
                 Err(_) => {
                     let path = Path::root().field("data").field(&key);
-                    self.report(ProblemKind::BadText, path, "not base64; plain text belongs under stringData");
+                    self.report(
+                        ProblemKind::BadText,
+                        path,
+                        "not base64; plain text belongs under stringData",
+                    );
                 }
             }
         }

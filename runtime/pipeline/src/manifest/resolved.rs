@@ -22,7 +22,11 @@ impl ResolvedManifest {
                 used.windows.insert(name.to_owned(), window.clone());
             }
         }
-        let keys = manifest.spec.sources.iter().filter_map(|source| source.schema.as_ref()?.config_map_key_ref.as_ref());
+        let keys = manifest
+            .spec
+            .sources
+            .iter()
+            .filter_map(|source| source.schema.as_ref()?.config_map_key_ref.as_ref());
         for key in keys {
             if let Some(map) = references.config_maps.get(&key.name) {
                 let kept: &mut BTreeMap<_, _> = used.config_maps.entry(key.name.clone()).or_default();
@@ -78,8 +82,10 @@ impl ResolvedManifest {
             metadata.insert("name".to_owned(), json!(name));
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
         });
-        let documents: Result<Vec<String>, _> =
-            std::iter::once(pipeline).chain(maps).map(|document| serde_saphyr::to_string(&document)).collect();
+        let documents: Result<Vec<String>, _> = std::iter::once(pipeline)
+            .chain(maps)
+            .map(|document| serde_saphyr::to_string(&document))
+            .collect();
         Ok(documents.map_err(ResolvedError::Yaml)?.join("---\n"))
     }
 }

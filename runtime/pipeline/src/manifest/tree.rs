@@ -104,9 +104,11 @@ impl Node {
         match &self.content {
             Content::Scalar(value) => value.clone(),
             Content::List(items) => items.iter().map(Node::to_value).collect(),
-            Content::Map(entries) => {
-                entries.iter().map(|(key, value)| (key.key_text(), value.to_value())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Content::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.key_text(), value.to_value()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 

@@ -41,8 +41,10 @@ fn build(resolved: &ResolvedManifest, problems: &mut Problems) -> Option<Plan> {
     let sources = sources(resolved, &settings, &at, problems);
     let mut sinks = Sinks::of_users(spec, &at, problems);
     let steps = step::steps(resolved, &mut sinks, &at, problems);
-    let dead_letter_sink =
-        spec.dead_letter_sink.as_ref().and_then(|sink| sinks.dead_letters(sink, &at.field("deadLetterSink"), problems));
+    let dead_letter_sink = spec
+        .dead_letter_sink
+        .as_ref()
+        .and_then(|sink| sinks.dead_letters(sink, &at.field("deadLetterSink"), problems));
     sinks.check_feedback(&sources, problems);
     let flow = Flow::connect(spec, &at, problems);
     rows::check(spec, &flow, &steps, &at, problems);
@@ -82,7 +84,8 @@ fn check_shape(resolved: &ResolvedManifest, at: &At, problems: &mut Problems) {
 
 /// Exactly one of several blocks is set; else a problem that lists them.
 pub(super) fn exactly_one(blocks: &[(&str, bool)], at: &At, problems: &mut Problems) -> bool {
-    let set: Vec<String> = blocks.iter().filter(|(_, set)| *set).map(|(name, _)| format!("`{name}`")).collect();
+    let set: Vec<String> =
+        blocks.iter().filter(|(_, set)| *set).map(|(name, _)| format!("`{name}`")).collect();
     let all: Vec<String> = blocks.iter().map(|(name, _)| format!("`{name}`")).collect();
     let all = all.join(", ");
     let message = match (set.len(), blocks.len()) {
@@ -94,4 +97,3 @@ pub(super) fn exactly_one(blocks: &[(&str, bool)], at: &At, problems: &mut Probl
     problems.add(ProblemKind::Union, at, message);
     false
 }
-

@@ -5,7 +5,8 @@ use super::field;
 use super::problems::{At, Problems};
 use super::setting::{duration, start_from};
 use super::{
-    EventTime, Format, KafkaAccess, Settings, Sink, SinkConnector, SinkId, SinkRole, Source, SourceConnector, TimeUnit,
+    EventTime, Format, KafkaAccess, Settings, Sink, SinkConnector, SinkId, SinkRole, Source, SourceConnector,
+    TimeUnit,
 };
 use crate::manifest::ResolvedManifest;
 use crate::problem::{ProblemKind, suggest};
@@ -105,7 +106,8 @@ fn compile_schema(
         Ok(schema) => Some((schema, text.clone())),
         Err(error) => {
             let at = At::data_of(&reference.name, &reference.key);
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             problems.add(ProblemKind::Schema, &at, format!("{error}{cause}"));
             None
         }
@@ -139,7 +141,8 @@ fn check_servers(servers: Option<&str>, at: &At, problems: &mut Problems) {
         !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
     };
     if let Some(address) = servers.and_then(|servers| servers.split(',').map(str::trim).find(bad)) {
-        let message = format!("`{address}` is not an address; write `host:port`, several with commas between them");
+        let message =
+            format!("`{address}` is not an address; write `host:port`, several with commas between them");
         problems.add(ProblemKind::BadText, &at.field("bootstrapServers"), message);
     }
 }
@@ -155,7 +158,11 @@ fn kafka_topic(
         problems.add(ProblemKind::Union, at, message);
     }
     if kafka.topic == "." || kafka.topic == ".." {
-        problems.add(ProblemKind::BadText, &at.field("topic"), format!("`{}` cannot be a topic", kafka.topic));
+        problems.add(
+            ProblemKind::BadText,
+            &at.field("topic"),
+            format!("`{}` cannot be a topic", kafka.topic),
+        );
     }
     check_servers(kafka.bootstrap_servers.as_deref(), at, problems);
     let own = access(kafka.bootstrap_servers.as_ref(), kafka.secret_ref.as_ref());
@@ -192,11 +199,22 @@ impl Sinks {
         Self { of_users: all.len(), all, default_access }
     }
 
-    pub(super) fn late(&mut self, step: &str, sink: &SideSink, at: &At, problems: &mut Problems) -> Option<SinkId> {
+    pub(super) fn late(
+        &mut self,
+        step: &str,
+        sink: &SideSink,
+        at: &At,
+        problems: &mut Problems,
+    ) -> Option<SinkId> {
         self.side(format!("{step}.lateSink"), SinkRole::Late, sink, at, problems)
     }
 
-    pub(super) fn dead_letters(&mut self, sink: &SideSink, at: &At, problems: &mut Problems) -> Option<SinkId> {
+    pub(super) fn dead_letters(
+        &mut self,
+        sink: &SideSink,
+        at: &At,
+        problems: &mut Problems,
+    ) -> Option<SinkId> {
         self.side("deadLetterSink".to_owned(), SinkRole::DeadLetter, sink, at, problems)
     }
 
@@ -216,7 +234,11 @@ impl Sinks {
             let of_users = &self.all[..self.of_users];
             let found = of_users.iter().position(|(sink, _)| sink.name == reference.name);
             if found.is_none() {
-                let hint = suggest(&reference.name, of_users.iter().map(|(sink, _)| sink.name.as_str()), "there are");
+                let hint = suggest(
+                    &reference.name,
+                    of_users.iter().map(|(sink, _)| sink.name.as_str()),
+                    "there are",
+                );
                 let message = format!("there is no sink `{}`{hint}", reference.name);
                 problems.add(ProblemKind::NameNotFound, &at.field("sinkRef").field("name"), message);
             }

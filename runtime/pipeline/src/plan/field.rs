@@ -8,7 +8,8 @@ use crate::spec::defaults::{FIELD_PATH_BYTES_MAX, FIELD_PATH_PARTS_MAX};
 /// Parses `user.id`. What users write by habit, such as `event.user` or `$.user`, is pointed out.
 pub(super) fn path(text: &str, at: &At, problems: &mut Problems) -> Option<FieldPath> {
     let parts: Vec<&str> = text.split('.').collect();
-    let odd = |part: &&str| part.is_empty() || part.contains(|c: char| c.is_whitespace() || "[]'\"$*".contains(c));
+    let odd =
+        |part: &&str| part.is_empty() || part.contains(|c: char| c.is_whitespace() || "[]'\"$*".contains(c));
     let message = if text.len() > FIELD_PATH_BYTES_MAX {
         format!("a path has at most {FIELD_PATH_BYTES_MAX} bytes")
     } else if parts.len() > FIELD_PATH_PARTS_MAX {

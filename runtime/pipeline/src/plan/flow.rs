@@ -47,7 +47,8 @@ impl Flow {
     }
 
     fn check_read(&self, spec: &StreamPipelineSpec, at: &At, problems: &mut Problems) {
-        let read = |origin: Origin| self.steps.iter().chain(&self.sinks).flatten().any(|read| read.origin == origin);
+        let read =
+            |origin: Origin| self.steps.iter().chain(&self.sinks).flatten().any(|read| read.origin == origin);
         for (i, source) in spec.sources.iter().enumerate().filter(|(i, _)| !read(Origin::Source(*i))) {
             let message = format!("no step and no sink reads source `{}`; name it in a `from`", source.name);
             problems.add(ProblemKind::Flow, &at.field("sources").index(i), message);
@@ -61,11 +62,13 @@ impl Flow {
 
 fn check_names(spec: &StreamPipelineSpec, at: &At, problems: &mut Problems) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
-    let sources = spec.sources.iter().enumerate().map(|(i, source)| ("source", "sources", i, source.name.as_str()));
+    let sources =
+        spec.sources.iter().enumerate().map(|(i, source)| ("source", "sources", i, source.name.as_str()));
     let steps = spec.steps.iter().enumerate().map(|(i, step)| ("step", "steps", i, step.name.as_str()));
     for (what, list, i, name) in sources.chain(steps) {
         if let Some((before, _)) = seen.iter().find(|(_, before)| *before == name) {
-            let message = format!("there is already a {before} `{name}`; names of sources and steps are used once");
+            let message =
+                format!("there is already a {before} `{name}`; names of sources and steps are used once");
             problems.add(ProblemKind::DuplicateName, &at.field(list).index(i).field("name"), message);
         }
         seen.push((what, name));
@@ -149,7 +152,9 @@ impl Connect<'_> {
         }
         match (branches(&self.spec.steps[step]), branch) {
             (None, None) => Ok(Read { origin: Origin::Step(step), branch: 0 }),
-            (None, Some(_)) => Err(format!("step `{name}` is not a route and has no branches; write `{name}`")),
+            (None, Some(_)) => {
+                Err(format!("step `{name}` is not a route and has no branches; write `{name}`"))
+            }
             (Some(branches), None) => {
                 Err(format!("`{name}` is a route; say which branch is read: {}", listed(name, &branches)))
             }

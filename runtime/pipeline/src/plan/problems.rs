@@ -49,7 +49,13 @@ impl Problems {
         }
     }
 
-    pub(super) fn add_inside(&mut self, kind: ProblemKind, at: &At, offset: usize, message: impl Into<String>) {
+    pub(super) fn add_inside(
+        &mut self,
+        kind: ProblemKind,
+        at: &At,
+        offset: usize,
+        message: impl Into<String>,
+    ) {
         if !self.misshapen.contains(at) {
             self.push(Problem::new(kind, at.path.clone(), message).of(at.object.clone()).at_offset(offset));
         }

@@ -20,8 +20,7 @@ pub(super) fn fill(stages: &mut [Stage], sources: &[ParsedSource]) {
 }
 
 fn needs(stage: &Stage, sources: &[ParsedSource]) -> Vec<Vec<FieldPath>> {
-    let mut needs: Vec<Vec<FieldPath>> =
-        stage.nodes.iter().map(|node| own(node, stage, sources)).collect();
+    let mut needs: Vec<Vec<FieldPath>> = stage.nodes.iter().map(|node| own(node, stage, sources)).collect();
     // Readers come after what they read, so one pass backwards is enough.
     for reader in (0..stage.nodes.len()).rev() {
         let wanted = wanted_of_input(&stage.nodes[reader], &needs[reader]);
@@ -95,7 +94,8 @@ fn groups(stage: &Stage) -> Vec<Vec<usize>> {
                 group.iter_mut().filter(|g| **g == joined).for_each(|g| *g = first.unwrap_or(joined));
             }
         }
-        let makes = matches!(node.kind, NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::MergeWindows { .. });
+        let makes =
+            matches!(node.kind, NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::MergeWindows { .. });
         makers.push(if makes { vec![i] } else { of_input });
     }
     let of_group = |g: usize| (0..group.len()).filter(|i| group[*i] == g).collect::<Vec<_>>();

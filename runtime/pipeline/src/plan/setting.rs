@@ -41,7 +41,12 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
 }
 
 /// A duration in milliseconds: the default when absent, and when it is reported.
-pub(super) fn duration(given: Option<&Duration>, setting: DurationSetting, at: &At, problems: &mut Problems) -> i64 {
+pub(super) fn duration(
+    given: Option<&Duration>,
+    setting: DurationSetting,
+    at: &At,
+    problems: &mut Problems,
+) -> i64 {
     let default = setting.default_or_zero();
     let Some(given) = given else { return default };
     match given.milliseconds() {
@@ -67,13 +72,18 @@ fn number(given: Option<i32>, setting: NumberSetting, at: &At, problems: &mut Pr
     u32::try_from(value).ok()
 }
 
-pub(super) fn start_from(given: Option<&spec::StartFrom>, at: &At, problems: &mut Problems) -> Option<StartFrom> {
+pub(super) fn start_from(
+    given: Option<&spec::StartFrom>,
+    at: &At,
+    problems: &mut Problems,
+) -> Option<StartFrom> {
     let text = given?.0.as_str();
     match text {
         "Earliest" => Some(StartFrom::Earliest),
         "Latest" => Some(StartFrom::Latest),
         other => {
-            let time = other.parse::<jiff::Timestamp>().ok().map(|time| StartFrom::Timestamp(time.as_millisecond()));
+            let time =
+                other.parse::<jiff::Timestamp>().ok().map(|time| StartFrom::Timestamp(time.as_millisecond()));
             if time.is_none() {
                 let message =
                     format!("`{other}` is not a start; allowed are `Earliest`, `Latest` and RFC 3339 times");

@@ -42,7 +42,8 @@ pub(super) fn cut(
         }
     };
     let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
-    let mut cut = Cut { sources, steps, sinks: &names, flow, parts: &parts, order: &order, stages: Vec::new() };
+    let mut cut =
+        Cut { sources, steps, sinks: &names, flow, parts: &parts, order: &order, stages: Vec::new() };
     for part in &order {
         let stage = cut.stage(*part);
         cut.stages.push(stage);
@@ -60,9 +61,11 @@ struct Parts {
 
 impl Parts {
     fn connect(sources: usize, steps: &[Step], flow: &Flow) -> Self {
-        let mut parts = Self { sources, steps: steps.len(), parent: (0..sources + 2 * steps.len()).collect() };
+        let mut parts =
+            Self { sources, steps: steps.len(), parent: (0..sources + 2 * steps.len()).collect() };
         for (i, step) in steps.iter().enumerate() {
-            let reader = if matches!(step.kind, StepKind::Window(_)) { parts.assign(i) } else { parts.step(i) };
+            let reader =
+                if matches!(step.kind, StepKind::Window(_)) { parts.assign(i) } else { parts.step(i) };
             for read in &flow.steps[i] {
                 parts.join(reader, parts.origin(read.origin));
             }
@@ -103,7 +106,8 @@ impl Parts {
         let mut edges: Vec<(usize, usize, usize)> =
             windows.map(|i| (self.part(self.assign(i)), self.part(self.step(i)), i)).collect();
         let elements = self.sources + self.steps;
-        let mut waiting: Vec<usize> = (0..elements).filter(|element| self.part(*element) == *element).collect();
+        let mut waiting: Vec<usize> =
+            (0..elements).filter(|element| self.part(*element) == *element).collect();
         let mut order = Vec::new();
         while !waiting.is_empty() {
             let free = waiting.iter().position(|part| edges.iter().all(|(_, reader, _)| reader != part));
@@ -194,7 +198,8 @@ impl Cut<'_> {
     fn repartition(&self, step: usize, name: &str) -> Input {
         let stage = self.position(self.parts.part(self.parts.assign(step)));
         let writes = |node: &Node| node.name == name && matches!(node.kind, NodeKind::AssignWindows { .. });
-        let nodes = self.stages.get(usize::from(stage.0)).map(|stage| stage.nodes.as_slice()).unwrap_or_default();
+        let nodes =
+            self.stages.get(usize::from(stage.0)).map(|stage| stage.nodes.as_slice()).unwrap_or_default();
         Input::Repartition { stage, node: NodeId(nodes.iter().position(writes).unwrap_or(0) as u16) }
     }
 }

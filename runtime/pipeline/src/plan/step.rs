@@ -46,7 +46,9 @@ impl Window {
     /// The fields of its rows, in order: key fields, bounds, aggregates.
     pub fn row_fields(&self) -> Vec<&str> {
         let keys = self.key_by.iter().map(|(name, _)| name.as_str());
-        keys.chain(WINDOW_BOUNDS).chain(self.aggregates.iter().map(|aggregate| aggregate.name.as_str())).collect()
+        keys.chain(WINDOW_BOUNDS)
+            .chain(self.aggregates.iter().map(|aggregate| aggregate.name.as_str()))
+            .collect()
     }
 }
 
@@ -103,7 +105,8 @@ fn kind(
                 (window, At::spec_of("StreamWindow", name))
             }
         };
-        self::window(&step.name, window, sinks, &at, problems).map(|window| StepKind::Window(Arc::new(window)))
+        self::window(&step.name, window, sinks, &at, problems)
+            .map(|window| StepKind::Window(Arc::new(window)))
     }
 }
 
@@ -171,14 +174,17 @@ fn keys(paths: &[String], at: &At, problems: &mut Problems) -> Vec<(String, Fiel
         let Some(path) = field::path(text, &at, problems) else { continue };
         let name = path.0.last().cloned().unwrap_or_default();
         if WINDOW_BOUNDS.contains(&name.as_str()) {
-            let message = format!("every row already has a field `{name}`; rename the key by a map step before");
+            let message =
+                format!("every row already has a field `{name}`; rename the key by a map step before");
             problems.add(ProblemKind::Window, &at, message);
         } else if let Some((_, other)) = keys.iter().find(|(other, _)| *other == name) {
             let message = if *other == path {
                 format!("`{text}` is a key field already")
             } else {
                 let other = other.0.join(".");
-                format!("`{other}` and `{text}` would both be `{name}` in the row; rename one by a map step before")
+                format!(
+                    "`{other}` and `{text}` would both be `{name}` in the row; rename one by a map step before"
+                )
             };
             problems.add(ProblemKind::Window, &at, message);
         }

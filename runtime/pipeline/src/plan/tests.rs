@@ -38,9 +38,15 @@ fn drawing(plan: &Plan) -> String {
                 NodeKind::MergeWindows { input, .. } => format!("merge {input}"),
                 NodeKind::Sink(id) => format!("sink {}", id.0),
             };
-            let from: Vec<String> = node.from.iter().map(|edge| format!("{}.{}", edge.node.0, edge.branch)).collect();
+            let from: Vec<String> =
+                node.from.iter().map(|edge| format!("{}.{}", edge.node.0, edge.branch)).collect();
             let paths: Vec<String> = node.projection.paths().iter().map(|path| path.0.join(".")).collect();
-            text.push_str(&format!("  {n} {} {kind} [{}] {{{}}}\n", node.name, from.join(" "), paths.join(" ")));
+            text.push_str(&format!(
+                "  {n} {} {kind} [{}] {{{}}}\n",
+                node.name,
+                from.join(" "),
+                paths.join(" ")
+            ));
         }
     }
     text
@@ -75,8 +81,11 @@ fn a_window_cuts_the_flow_in_two_stages() {
 "
     );
     let roles: Vec<_> = plan.sinks().iter().map(|sink| (sink.name.as_str(), sink.role)).collect();
-    let want =
-        [("out", SinkRole::User), ("per-user.lateSink", SinkRole::Late), ("deadLetterSink", SinkRole::DeadLetter)];
+    let want = [
+        ("out", SinkRole::User),
+        ("per-user.lateSink", SinkRole::Late),
+        ("deadLetterSink", SinkRole::DeadLetter),
+    ];
     assert_eq!(roles, want);
     assert_eq!(plan.dead_letter_sink().map(|id| id.0), Some(2));
 }
@@ -200,8 +209,11 @@ fn bad_manifests_give_all_their_problems_with_line_and_column() {
     for path in names {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let Err(problems) = load([(format!("{name}.yaml").as_str(), text.as_str())]) else { panic!("{name} is good") };
-        let lines: String = problems.iter().map(|problem| format!("{:?}\n  {problem}\n", problem.kind)).collect();
+        let Err(problems) = load([(format!("{name}.yaml").as_str(), text.as_str())]) else {
+            panic!("{name} is good")
+        };
+        let lines: String =
+            problems.iter().map(|problem| format!("{:?}\n  {problem}\n", problem.kind)).collect();
         insta::with_settings!({snapshot_path => "../../tests/bad", prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!(name, lines);
         });
@@ -240,7 +252,8 @@ fn the_resolved_text_has_the_same_plan() {
     let resolved = &loaded.pipelines[0].resolved;
     let written = resolved.to_yaml().unwrap();
     assert!(written.contains("tumbling") && !written.contains("windowRef"), "{written}");
-    let again = load([("resolved.yaml", written.as_str())]).unwrap_or_else(|problems| panic!("{problems:?}\n{written}"));
+    let again = load([("resolved.yaml", written.as_str())])
+        .unwrap_or_else(|problems| panic!("{problems:?}\n{written}"));
     assert_eq!(again.pipelines[0].plan.hash(), loaded.pipelines[0].plan.hash());
     assert_eq!(drawing(&again.pipelines[0].plan), drawing(&loaded.pipelines[0].plan));
     assert_eq!(again.pipelines[0].resolved.to_yaml().unwrap(), written);
@@ -251,8 +264,14 @@ fn the_hash_is_of_the_meaning_alone() {
     let text = sample();
     let base = hash(&text);
     let same = [
-        ("spec:\n  kafka: {bootstrapServers: \"kafka:9092\"}", "spec:\n  replicas: 7\n  suspend: true\n  size: Large"),
-        ("spec:\n  kafka", "spec:\n  commitInterval: 1s\n  checkpoint: {interval: 10s}\n  startFrom: Latest\n  kafka"),
+        (
+            "spec:\n  kafka: {bootstrapServers: \"kafka:9092\"}",
+            "spec:\n  replicas: 7\n  suspend: true\n  size: Large",
+        ),
+        (
+            "spec:\n  kafka",
+            "spec:\n  commitInterval: 1s\n  checkpoint: {interval: 10s}\n  startFrom: Latest\n  kafka",
+        ),
         ("kafka:9092", "other:9093,more:9092"),
         ("maxOutOfOrderness: 30s}", "unit: Milliseconds, idleTimeout: 30000ms, maxOutOfOrderness: 0h30s}"),
         ("eventTime: {field: ts, maxOutOfOrderness: 30s}", "eventTime: {maxOutOfOrderness: 30s, field: ts}"),
@@ -306,7 +325,9 @@ fn an_object_without_a_text_gives_the_same_problems_without_places() {
             "StreamPipeline/clicks-per-user: spec.steps[0].windowRef.name: StreamWindow `per-user-5m` was not found",
         ]
     );
-    assert!(problems.iter().all(|problem| problem.kind == ProblemKind::RefNotFound && problem.place.is_none()));
+    assert!(
+        problems.iter().all(|problem| problem.kind == ProblemKind::RefNotFound && problem.place.is_none())
+    );
 }
 
 #[test]
@@ -323,7 +344,9 @@ fn several_files_and_pipelines_resolve_among_each_other() {
     let body = "  kafka: {secretRef: {name: s}}\n  sources: [{name: a, kafka: {topic: a}}]\n  steps: [{name: w, windowRef: {name: w}}]\n  sinks: [{name: out, log: {}}]\n";
     let first = pipeline(body);
     let second = first.replace("name: p}", "name: q}");
-    let loaded = load([("one.yaml", first.as_str()), ("windows.yaml", windows), ("two.yaml", second.as_str())]).unwrap();
+    let loaded =
+        load([("one.yaml", first.as_str()), ("windows.yaml", windows), ("two.yaml", second.as_str())])
+            .unwrap();
     let names: Vec<_> = loaded.pipelines.iter().map(|pipeline| pipeline.plan.name().to_owned()).collect();
     assert_eq!(names, ["p", "q"]);
     assert_eq!(loaded.secrets("default")["s"]["bootstrapServers"], b"kafka:9092");

@@ -49,11 +49,13 @@ pub const COMMIT_INTERVAL: DurationSetting = duration("commitInterval", Some(100
 /// Time between commits of positions while there is no output.
 pub const IDLE_COMMIT_INTERVAL_MS: i64 = 5 * SECOND;
 /// Time between snapshots.
-pub const CHECKPOINT_INTERVAL: DurationSetting = duration("checkpoint.interval", Some(60 * SECOND), 5 * SECOND, HOUR);
+pub const CHECKPOINT_INTERVAL: DurationSetting =
+    duration("checkpoint.interval", Some(60 * SECOND), 5 * SECOND, HOUR);
 /// Pods.
 pub const REPLICAS: NumberSetting = NumberSetting { field: "replicas", default: Some(1), min: 1, max: 1_000 };
 /// Units of a stage.
-pub const PARTITIONS: NumberSetting = NumberSetting { field: "partitions", default: None, min: 1, max: 4_096 };
+pub const PARTITIONS: NumberSetting =
+    NumberSetting { field: "partitions", default: None, min: 1, max: 4_096 };
 
 /// The largest value of a record in bytes, after decompression.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;

@@ -40,6 +40,9 @@ pub struct CheckpointStorage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct StartFrom(
-    #[schemars(length(min = 6, max = 40), pattern(r"^(Earliest|Latest|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]+([Zz]|[+-][0-9:]+))$"))]
+    #[schemars(
+        length(min = 6, max = 40),
+        pattern(r"^(Earliest|Latest|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]+([Zz]|[+-][0-9:]+))$")
+    )]
     pub String,
 );

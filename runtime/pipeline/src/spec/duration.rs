@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[schemars(inline)]
 pub struct Duration(
-    #[schemars(length(min = 2, max = 32), pattern(r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))] pub String,
+    #[schemars(length(min = 2, max = 32), pattern(r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))]
+    pub String,
 );
 
 /// Units with their length in milliseconds, in the order in which they may appear.
@@ -17,7 +18,9 @@ const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Not numbers with units.
-    #[error("`{0}` is not a duration; write whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`")]
+    #[error(
+        "`{0}` is not a duration; write whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"
+    )]
     Malformed(String),
     /// More than 64 bits of milliseconds.
     #[error("`{0}` is longer than any duration that can be used here")]
@@ -93,7 +96,9 @@ mod tests {
         for (text, want) in good {
             assert_eq!(Duration(text.to_owned()).milliseconds(), Ok(want), "{text}");
         }
-        for text in ["", "5", "m", "5 m", "5M", "1.5h", "-5m", "30m1h", "5m5m", "5w", "9999999999999999d", "5mm"] {
+        for text in
+            ["", "5", "m", "5 m", "5M", "1.5h", "-5m", "30m1h", "5m5m", "5w", "9999999999999999d", "5mm"]
+        {
             assert!(Duration(text.to_owned()).milliseconds().is_err(), "{text}");
         }
     }

@@ -2,8 +2,8 @@
 
 use super::pod::TextMap;
 use super::{
-    Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, Resources, SideSink, SinkSpec, Size, SourceSpec, StartFrom,
-    StepSpec, Toleration, UpdateStrategy,
+    Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, Resources, SideSink, SinkSpec, Size, SourceSpec,
+    StartFrom, StepSpec, Toleration, UpdateStrategy,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

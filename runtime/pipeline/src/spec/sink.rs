@@ -52,10 +52,10 @@ pub struct LogSink {}
     {"rule": "has(self.kafka) != has(self.sinkRef)", "message": "set exactly one of kafka and sinkRef"}
 ]))]
 pub struct SideSink {
-    /// Writes them to a Kafka topic.
+    /// Writes the records to a Kafka topic, in the same transaction as the positions of the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaTopic>,
-    /// Gives them to a sink of `spec.sinks`.
+    /// Gives the records to a sink of `spec.sinks`, together with what that sink takes already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink_ref: Option<NameRef>,
 }

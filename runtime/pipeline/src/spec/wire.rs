@@ -82,7 +82,9 @@ fn without_null(schema: &Value) -> &Value {
 fn type_of_schema(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(one)) => one,
-        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).find(|t| *t != "null").unwrap_or(""),
+        Some(Value::Array(several)) => {
+            several.iter().filter_map(Value::as_str).find(|t| *t != "null").unwrap_or("")
+        }
         // An enum whose values carry docs is a list of constants.
         _ if schema.get("oneOf").is_some() || schema.get("enum").is_some() => "string",
         _ => "",
@@ -129,7 +131,12 @@ fn wrong_type(value: &Value, wanted: &str) -> String {
     format!("expected {want}, got {got}{quote}")
 }
 
-fn walk_object(fields: &serde_json::Map<String, Value>, schema: &Value, path: &Path, found: &mut Vec<Mismatch>) {
+fn walk_object(
+    fields: &serde_json::Map<String, Value>,
+    schema: &Value,
+    path: &Path,
+    found: &mut Vec<Mismatch>,
+) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         let of_values = schema.get("additionalProperties").filter(|s| s.is_object());
         limit(fields.len(), schema, ("minProperties", "maxProperties"), "entries", path, found);
@@ -212,7 +219,9 @@ fn explain_pattern(pattern: &str) -> String {
             "a name is a DNS label: lower-case letters, digits and `-`, with a letter or digit at both ends"
         }
         r"^[a-zA-Z0-9._-]+$" => "a topic is made of letters, digits, `.`, `_` and `-`",
-        r"^[a-zA-Z_][a-zA-Z0-9_]*$" => "it starts with a letter or `_` and goes on with letters, digits and `_`",
+        r"^[a-zA-Z_][a-zA-Z0-9_]*$" => {
+            "it starts with a letter or `_` and goes on with letters, digits and `_`"
+        }
         r"^file:///.*$" => "a storage is a directory as `file:///path`",
         p if p.starts_with("^([0-9]+d)?") => {
             "a duration is whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"

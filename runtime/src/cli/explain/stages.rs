@@ -54,7 +54,9 @@ fn describe(plan: &Plan, stage: &Stage, node: &Node, identity: &PipelineIdentity
             let keys: Vec<&str> = window.key_by.iter().map(|(name, _)| name.as_str()).collect();
             format!("window{from} by {}, pre-aggregated ~> {topic}", keys.join(", "))
         }
-        NodeKind::MergeWindows { window, .. } => format!("window, rows of {}", window.row_fields().join(", ")),
+        NodeKind::MergeWindows { window, .. } => {
+            format!("window, rows of {}", window.row_fields().join(", "))
+        }
         NodeKind::Sink(id) => format!("sink{from}, {}", destination(plan.sink(*id))),
     }
 }

@@ -82,7 +82,11 @@ fn settings(spec: &StreamPipelineSpec, settings: &Settings) -> Vec<Row> {
         row("partitions", partitions, settings.partitions.is_some()),
         row("size", size_text(spec), spec.size.is_some() || spec.resources.is_some()),
         row("suspend", settings.suspend.to_string(), spec.suspend.is_some()),
-        row("updateStrategy.type", "Recreate", spec.update_strategy.as_ref().is_some_and(|s| s.kind.is_some())),
+        row(
+            "updateStrategy.type",
+            "Recreate",
+            spec.update_strategy.as_ref().is_some_and(|s| s.kind.is_some()),
+        ),
     ]
 }
 
@@ -123,7 +127,11 @@ fn of_source(source: &Source, spec: &SourceSpec) -> Vec<Row> {
             Duration::text(source.time.max_out_of_orderness_ms),
             given.max_out_of_orderness.is_some(),
         ),
-        row("eventTime.idleTimeout", Duration::text(source.time.idle_timeout_ms), given.idle_timeout.is_some()),
+        row(
+            "eventTime.idleTimeout",
+            Duration::text(source.time.idle_timeout_ms),
+            given.idle_timeout.is_some(),
+        ),
         row("eventTime.maxFuture", future, given.max_future.is_some()),
         row("startFrom", start_text(source.start_from), spec.start_from.is_some()),
     ];

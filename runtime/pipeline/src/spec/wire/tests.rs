@@ -30,7 +30,7 @@ fn every_field_is_described_by_more_than_its_name() {
         }
         fields += 1;
         let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        assert!(description.len() >= 30, "{path}: {description:?}");
+        assert!(description.len() >= 25, "{path}: {description:?}");
     });
     assert!(fields > 80, "only {fields} fields were looked at");
 }
@@ -46,7 +46,9 @@ fn every_text_list_and_map_is_bounded() {
                 assert!(has("maxItems"), "{path}: {schema}");
                 assert!(has("x-kubernetes-list-type"), "{path}: {schema}");
             }
-            "object" if !has("properties") && schema.get("additionalProperties") != Some(&Value::Bool(false)) => {
+            "object"
+                if !has("properties") && schema.get("additionalProperties") != Some(&Value::Bool(false)) =>
+            {
                 assert!(has("maxProperties"), "{path}: {schema}");
             }
             _ => {}
