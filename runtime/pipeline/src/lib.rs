@@ -7,7 +7,9 @@
 //!
 //! No Kafka, no Kubernetes, no async, no clock, no randomness: time comes in with every call.
 
+mod aggregate;
 pub mod column;
+pub mod dead_letter;
 pub mod effect;
 pub mod expression;
 pub mod format;
@@ -17,4 +19,9 @@ pub mod problem;
 pub mod record;
 pub mod schema;
 pub mod spec;
+mod state;
+mod step;
+mod time;
 pub mod unit;
+mod watermark;
+mod window;

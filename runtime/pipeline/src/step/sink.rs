@@ -1,0 +1,20 @@
+//! Sinks: records leave the unit as they are, key, value, headers and timestamp.
+
+use crate::effect::Effects;
+use crate::plan::SinkId;
+use crate::unit::flow::{Flow, Selection, in_order};
+
+/// Hands records to a sink in the order in which they came in, whichever way they took.
+pub(crate) fn run(sink: SinkId, flows: &[Flow<'_>], selections: Vec<Selection>, out: &mut Effects) {
+    let runs = in_order(flows, selections);
+    let rows: usize = runs.iter().map(|run| run.rows.len()).sum();
+    if rows == 0 {
+        return;
+    }
+    out.counters.records_out += rows as u64;
+    let to = out.output(sink);
+    for run in &runs {
+        let batch = &flows[run.flow].batch;
+        run.rows.iter().for_each(|row| to.push_from(batch, *row as usize));
+    }
+}

@@ -1,0 +1,7 @@
+mod blocks;
+mod cuts;
+mod idleness;
+mod rig;
+mod steps;
+mod sums;
+mod windows;

@@ -1,0 +1,225 @@
+//! The merging side of a window: the open windows of the keys that this unit owns, and their closing.
+
+mod close;
+
+use crate::aggregate::Scalar;
+use crate::dead_letter::Desk;
+use crate::effect::Effects;
+use crate::format::json::write_string;
+use crate::plan::{Source, Window};
+use crate::record::RecordBatch;
+use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
+use crate::state::groups::Groups;
+use crate::watermark::{Channels, Combined, Status};
+use crate::window::assign::late;
+use crate::window::block::{self, BlockError};
+use crate::window::whole::Whole;
+use crate::window::{Slices, key};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The merging side of one window step in one unit.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    window: Arc<Window>,
+    slices: Slices,
+    shape: Vec<u8>,
+    /// Names of key fields and of aggregates as JSON strings.
+    key_names: Vec<Vec<u8>>,
+    aggregate_names: Vec<Vec<u8>>,
+    combined: Combined,
+    /// By start, so in the order of closing.
+    open: BTreeMap<i64, OpenWindow>,
+    spare: Vec<OpenWindow>,
+    ids: Vec<u32>,
+}
+
+/// A window that takes records.
+#[derive(Clone, Debug)]
+struct OpenWindow {
+    groups: Groups,
+    /// Records that are added when it closes.
+    held: Vec<Whole>,
+}
+
+impl Merge {
+    pub(crate) fn new(window: &Arc<Window>, combined: Combined) -> Self {
+        let json = |name: &str| {
+            let mut out = Vec::new();
+            write_string(name.as_bytes(), &mut out);
+            out
+        };
+        Self {
+            window: Arc::clone(window),
+            slices: Slices::of(window),
+            shape: block::shape(window),
+            key_names: window.key_by.iter().map(|(name, _)| json(name)).collect(),
+            aggregate_names: window.aggregates.iter().map(|aggregate| json(&aggregate.name)).collect(),
+            combined,
+            open: BTreeMap::new(),
+            spare: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Merges a block; gives what its writer says of its watermark.
+    pub(crate) fn take(&mut self, payload: &[u8], out: &mut Effects) -> Result<Status, BlockError> {
+        let mut reader = Reader::new(payload);
+        let status = block::read_header(&mut reader, &self.shape)?;
+        self.take_slices(&mut reader, out).map_err(BlockError::Malformed)?;
+        self.take_wholes(&mut reader, out).map_err(BlockError::Malformed)?;
+        reader.end("end of the block").map_err(BlockError::Malformed)?;
+        Ok(status)
+    }
+
+    fn take_slices(&mut self, reader: &mut Reader<'_>, out: &mut Effects) -> Result<(), Malformed> {
+        let fields = self.window.key_by.len();
+        for _ in 0..reader.count("number of slices")? {
+            let start_ms = self.aligned(reader.zigzag("start of a slice")?)?;
+            if self.is_closed(start_ms) {
+                // Out of reach: a writer adds up only what its readers cannot have closed.
+                let mut groups = Groups::new(&self.window.aggregates);
+                groups.merge(reader, &mut self.ids, |bytes| key::is_valid(bytes, fields))?;
+                out.counters.late += groups.len() as u64;
+                continue;
+            }
+            let mut ids = std::mem::take(&mut self.ids);
+            let merged =
+                self.window_at(start_ms).groups.merge(reader, &mut ids, |bytes| key::is_valid(bytes, fields));
+            self.ids = ids;
+            merged?;
+        }
+        Ok(())
+    }
+
+    fn take_wholes(&mut self, reader: &mut Reader<'_>, out: &mut Effects) -> Result<(), Malformed> {
+        for _ in 0..reader.count("number of records")? {
+            let mut inner = Reader::new(reader.slice("record")?);
+            let whole = self.read_whole(&mut inner)?;
+            inner.end("end of a record")?;
+            if self.is_closed(whole.start_ms) {
+                late(&self.window, &whole.records, 0, out);
+            } else if whole.held {
+                self.window_at(whole.start_ms).held.push(whole);
+            } else {
+                self.window_at(whole.start_ms).add(&whole);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_whole(&self, reader: &mut Reader<'_>) -> Result<Whole, Malformed> {
+        let whole = Whole::decode(reader, self.window.aggregates.len())?;
+        self.aligned(whole.start_ms)?;
+        if key::is_valid(&whole.key, self.window.key_by.len()) {
+            Ok(whole)
+        } else {
+            Err(Malformed { what: "key" })
+        }
+    }
+
+    fn aligned(&self, start_ms: i64) -> Result<i64, Malformed> {
+        if self.slices.start_of(start_ms) == start_ms {
+            Ok(start_ms)
+        } else {
+            Err(Malformed { what: "slice" })
+        }
+    }
+
+    fn is_closed(&self, start_ms: i64) -> bool {
+        self.slices.closes_at(start_ms) <= self.combined.watermark_ms()
+    }
+
+    fn window_at(&mut self, start_ms: i64) -> &mut OpenWindow {
+        self.open.entry(start_ms).or_insert_with(|| {
+            let fresh = || OpenWindow { groups: Groups::new(&self.window.aggregates), held: Vec::new() };
+            self.spare.pop().unwrap_or_else(fresh)
+        })
+    }
+
+    /// Looks at the watermarks again; true when windows may close.
+    pub(crate) fn advance(&mut self, channels: &Channels) -> bool {
+        self.combined.update(channels)
+    }
+
+    /// Closes the windows that the watermark has passed; their rows are appended to `rows`, window by window.
+    pub(crate) fn close(
+        &mut self,
+        sources: &[Source],
+        desk: Desk<'_>,
+        rows: &mut RecordBatch,
+        out: &mut Effects,
+    ) {
+        while let Some(entry) = self.open.first_entry() {
+            let start_ms = *entry.key();
+            if self.slices.closes_at(start_ms) > self.combined.watermark_ms() {
+                break;
+            }
+            let mut window = entry.remove();
+            close::add_held(&mut window, &self.window, sources, desk, out);
+            self.write_rows(start_ms, &window, rows);
+            window.groups.clear();
+            if self.spare.len() < 2 {
+                self.spare.push(window);
+            }
+        }
+    }
+
+    pub(crate) fn open_windows(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.open.values().map(|window| window.groups.len()).sum()
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        self.combined.status().encode(out);
+        put_slice(out, &self.shape);
+        put_varint(out, self.open.len() as u64);
+        for (start_ms, window) in &self.open {
+            put_zigzag(out, *start_ms);
+            window.groups.encode_all(out);
+            put_varint(out, window.held.len() as u64);
+            window.held.iter().for_each(|whole| whole.encode(out));
+        }
+    }
+
+    pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        self.combined.restore(Status::decode(reader)?);
+        if reader.slice("shape of a window")? != self.shape {
+            return Err(Malformed { what: "shape of a window" });
+        }
+        let fields = self.window.key_by.len();
+        for _ in 0..reader.count("number of windows")? {
+            let start_ms = self.aligned(reader.zigzag("start of a window")?)?;
+            let mut ids = std::mem::take(&mut self.ids);
+            self.window_at(start_ms).groups.merge(reader, &mut ids, |bytes| key::is_valid(bytes, fields))?;
+            self.ids = ids;
+            for _ in 0..reader.count("number of held records")? {
+                let whole = self.read_whole(reader)?;
+                self.window_at(start_ms).held.push(whole);
+            }
+        }
+        Ok(())
+    }
+
+    /// Heap bytes, roughly.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let held = |window: &OpenWindow| window.held.iter().map(Whole::heap_bytes).sum::<usize>();
+        self.open.values().map(|window| window.groups.heap_bytes() + held(window)).sum()
+    }
+}
+
+impl OpenWindow {
+    /// Adds one record.
+    fn add(&mut self, whole: &Whole) {
+        let hash = crate::state::groups::key_hash(&whole.key);
+        let group = self.groups.find_or_insert(hash, &whole.key);
+        self.groups.settle();
+        let values: &[Scalar] = &whole.values;
+        values.iter().enumerate().for_each(|(at, value)| {
+            self.groups.accumulators.add_scalar(at, group as usize, value);
+        });
+    }
+}
