@@ -5,6 +5,9 @@ use super::value::{Fault, Val};
 use super::{text, time};
 use std::borrow::Cow;
 
+/// No function takes more.
+pub(super) const MAX_ARGUMENTS: usize = 4;
+
 /// Calls a function.
 pub(super) fn call<'a>(signature: &Signature, arguments: &[Val<'a>]) -> Result<Val<'a>, Fault> {
     match (signature.function, arguments) {

@@ -334,15 +334,15 @@ impl<'a> Row<'a> {
         nodes: &'a [Node],
         vars: &mut Variables<'a>,
     ) -> Result<Val<'a>, Fault> {
-        let mut arguments = Vec::with_capacity(nodes.len());
+        let mut arguments = [const { Val::Null }; call::MAX_ARGUMENTS];
         for (position, node) in nodes.iter().enumerate() {
             let value = self.eval(node, vars)?;
             self.charge_for(&value)?;
             if !value.types().may_be(signature.arguments[position]) {
                 return Err(describe::argument(signature, position, node, &value, self.program));
             }
-            arguments.push(value);
+            arguments[position] = value;
         }
-        call::call(signature, &arguments)
+        call::call(signature, &arguments[..nodes.len()])
     }
 }

@@ -11,6 +11,7 @@
 
 mod arithmetic;
 mod bounds;
+mod call;
 mod loops;
 mod machine;
 mod object;

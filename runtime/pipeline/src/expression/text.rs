@@ -17,7 +17,8 @@ pub(super) fn concat(parts: &[&str]) -> Result<String, Fault> {
     Ok(parts.concat())
 }
 
-fn check_len(len: usize) -> Result<(), Fault> {
+/// Refuses a string that would be too long.
+pub(super) fn check_len(len: usize) -> Result<(), Fault> {
     if len > MAX_BYTES {
         return Err(Fault::text(format!("a string would have {len} bytes, at most {MAX_BYTES} are allowed")));
     }

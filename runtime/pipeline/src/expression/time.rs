@@ -1,6 +1,6 @@
 //! Timestamps and durations: nanoseconds in an `i64`, which reaches from 1677 to 2262.
 
-use crate::format::time::write_rfc3339_ns;
+use crate::format::time::{parse_rfc3339_ms, write_rfc3339_ns};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -8,8 +8,13 @@ use std::fmt::Write;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Reads an RFC 3339 timestamp.
+/// Reads an RFC 3339 timestamp, with up to nine places of a second.
 pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
+    let ms = parse_rfc3339_ms(text.as_bytes())?;
+    let places = text.bytes().skip("2026-01-31T08:00:00.".len()).take_while(u8::is_ascii_digit).count();
+    if text.as_bytes().get(19) != Some(&b'.') || places <= 3 {
+        return ms.checked_mul(1_000_000);
+    }
     let timestamp: Timestamp = text.parse().ok()?;
     timestamp.as_nanosecond().try_into().ok()
 }
@@ -116,6 +121,9 @@ mod tests {
     fn timestamps_are_read_and_written() {
         let nanos = parse_timestamp("2026-11-21T10:00:00.250+02:00").unwrap();
         assert_eq!(format_timestamp(nanos), "2026-11-21T08:00:00.250Z");
+        assert_eq!(parse_timestamp("2026-11-21T08:00:00.250000001Z"), Some(nanos + 1));
+        assert_eq!(parse_timestamp("2026-11-21T08:00:00.2500Z"), Some(nanos));
+        assert_eq!(parse_timestamp("2026-11-21T08Z"), None);
         assert_eq!(parse_timestamp("2026-11-21T10:00:00"), None);
         assert_eq!(parse_timestamp("2500-01-01T00:00:00Z"), None);
         assert_eq!(format_timestamp(i64::MIN), "1677-09-21T00:12:43.145224192Z");

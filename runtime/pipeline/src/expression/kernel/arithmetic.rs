@@ -1,11 +1,10 @@
 //! `+ - * / %` on columns.
 
 use super::machine::{Machine, Operand, Raised};
-use super::space::settle;
-use crate::column::{Column, Frame, Tag, Value};
-use crate::expression::describe;
-use crate::expression::operate;
+use super::space::{Settled, settle};
+use crate::column::{Column, Frame, Tag, TextRef, Value};
 use crate::expression::program::{Arithmetic, Node};
+use crate::expression::{describe, operate, text};
 
 impl Machine<'_> {
     /// The values of `left op right`.
@@ -27,7 +26,11 @@ impl Machine<'_> {
             Arithmetic::Modulo => lift(frame, pair, rows, out, &mut cold, i64::checked_rem, |_, _| None),
         }
         for &row in &cold {
-            let settled = self.arithmetic_on(op, sides, &operands, row);
+            let values = (operands[0].get(self.frame, row), operands[1].get(self.frame, row));
+            let settled = match (op, values.0.tag, values.1.tag) {
+                (Arithmetic::Add, Tag::String, Tag::String) => self.concat(values.0, values.1),
+                _ => self.arithmetic_on(op, sides, &operands, row),
+            };
             self.store(row, settled, out);
         }
         self.space.put_list(cold);
@@ -36,13 +39,24 @@ impl Machine<'_> {
         }
     }
 
+    /// `left + right` of strings, without a string in between.
+    fn concat(&mut self, left: Value, right: Value) -> Result<Settled, Raised> {
+        let [left, right] =
+            [left, right].map(|v| self.frame.text(self.context.batch, TextRef::from_bits(v.bits)));
+        text::check_len(left.len() + right.len()).map_err(Raised::Now)?;
+        self.space.spill.clear();
+        self.space.spill.extend_from_slice(left);
+        self.space.spill.extend_from_slice(right);
+        Ok(Settled::Spilled(Tag::String))
+    }
+
     fn arithmetic_on(
         &mut self,
         op: Arithmetic,
         sides: &[Node; 2],
         operands: &[Operand; 2],
         row: u32,
-    ) -> Result<super::space::Settled, Raised> {
+    ) -> Result<Settled, Raised> {
         let mut spill = std::mem::take(&mut self.space.spill);
         let settled = (|| {
             let (l, r) = (self.read(&sides[0], &operands[0], row)?, self.read(&sides[1], &operands[1], row)?);

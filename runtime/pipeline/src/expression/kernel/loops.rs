@@ -5,6 +5,7 @@ use crate::column::{Column, Frame, Tag, TextRef};
 use crate::expression::operate;
 use crate::expression::program::{Literal, Order};
 use crate::record::RecordBatch;
+use hashbrown::HashSet;
 use std::cmp::Ordering;
 
 /// A comparison of two values.
@@ -78,6 +79,12 @@ pub(super) fn compare_constant(
                 (tags[row] == Tag::String).then(|| op.holds(Some(text().cmp(wanted))))
             });
         }
+        (comparison, Literal::Timestamp(nanos)) => {
+            return compare_time(comparison, column, Tag::Timestamp, *nanos, pass);
+        }
+        (comparison, Literal::Duration(nanos)) => {
+            return compare_time(comparison, column, Tag::Duration, *nanos, pass);
+        }
         _ => return pass.keep(|_| None),
     };
     pass.keep(|row| match tags[row] {
@@ -85,6 +92,16 @@ pub(super) fn compare_constant(
         Tag::Double => Some(bounds.has_double(f64::from_bits(payload[row])) != negated),
         _ => None,
     });
+}
+
+/// Timestamps and durations are ints to this loop, each kind only beside its own.
+fn compare_time(comparison: Comparison, column: &Column, tag: Tag, nanos: i64, pass: &mut Pass<'_>) {
+    let (bounds, negated) = match comparison {
+        Comparison::Order(op) => (Bounds::order_int(op, nanos), false),
+        Comparison::Equal(negated) => (Bounds::equal_int(nanos), negated),
+    };
+    let (tags, payload) = (column.tags(), column.payload());
+    pass.keep(|row| (tags[row] == tag).then(|| bounds.has_int(payload[row] as i64) != negated));
 }
 
 /// The loops of two columns.
@@ -117,4 +134,45 @@ pub(super) fn compare_columns(
             Comparison::Equal(negated) => (ordering == Some(Ordering::Equal)) != negated,
         })
     });
+}
+
+/// Above so many strings a set is faster than looking at each.
+const FEW: usize = 8;
+
+/// The constants of an `in`.
+pub(super) struct Constants<'l> {
+    literals: &'l [Literal],
+    strings: Option<HashSet<&'l [u8], foldhash::fast::FixedState>>,
+    has_double: bool,
+}
+
+impl<'l> Constants<'l> {
+    /// The constants of a list.
+    pub fn of(literals: &'l [Literal]) -> Self {
+        let strings = (literals.len() > FEW).then(|| literals.iter().filter_map(string).collect());
+        Self { literals, strings, has_double: literals.iter().any(|l| matches!(l, Literal::Double(_))) }
+    }
+
+    /// True when a string is one of them.
+    #[inline]
+    pub fn has_string(&self, text: &[u8]) -> bool {
+        match &self.strings {
+            Some(strings) => strings.contains(text),
+            None => self.literals.iter().any(|l| string(l) == Some(text)),
+        }
+    }
+
+    /// True when an int is one of them; none when a double may equal it.
+    #[inline]
+    pub fn has_int(&self, int: i64) -> Option<bool> {
+        let found = self.literals.iter().any(|l| matches!(l, Literal::Int(i) if *i == int));
+        (found || !self.has_double).then_some(found)
+    }
+}
+
+fn string(literal: &Literal) -> Option<&[u8]> {
+    match literal {
+        Literal::String(text) => Some(text.as_bytes()),
+        _ => None,
+    }
 }

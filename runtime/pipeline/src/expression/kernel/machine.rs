@@ -1,10 +1,10 @@
 //! Runs a program over the selected rows of a frame: values.
 
+use super::predicate::{has_loop, without};
 use super::space::{Settled, Space, append, settle};
 use super::{Context, Source};
 use crate::column::{Column, Frame, Tag, Value};
 use crate::expression::describe;
-use crate::expression::function::Function;
 use crate::expression::interpret::{Row, read};
 use crate::expression::program::{Entry, Literal, Meta, Node, Program};
 use crate::expression::value::{Fault, Val};
@@ -96,6 +96,7 @@ impl Machine<'_> {
             }
             Node::HasField(index) if self.sources[*index].rest.is_empty() => self.truths(node, rows, out),
             _ if has_loop(node) => self.truths(node, rows, out),
+            Node::Call(..) => self.call(node, rows, out),
             _ => self.by_row(node, rows, out),
         }
     }
@@ -261,7 +262,7 @@ impl Machine<'_> {
             out.set(*row as usize, Tag::Error, *error);
         }
         let mut no = self.space.list();
-        super::predicate::without(rows, &yes, &mut errors, &mut no);
+        without(rows, &yes, &mut errors, &mut no);
         (yes, no)
     }
 
@@ -288,21 +289,4 @@ pub(super) fn absent(node: &Node) -> Fault {
 /// The fault of a batch that computes too much text.
 pub(super) fn full() -> Fault {
     Fault::text("the batch computes more text than fits")
-}
-
-/// True for the conditions that `predicate` has a loop for.
-pub(super) fn has_loop(node: &Node) -> bool {
-    match node {
-        Node::Not(_)
-        | Node::And(_)
-        | Node::Or(_)
-        | Node::Order(..)
-        | Node::Equal(..)
-        | Node::InSet(..)
-        | Node::Matches(..) => true,
-        Node::Call(signature, _) => {
-            matches!(signature.function, Function::Contains | Function::StartsWith | Function::EndsWith)
-        }
-        _ => false,
-    }
 }

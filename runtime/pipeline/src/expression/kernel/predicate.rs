@@ -1,13 +1,12 @@
 //! Conditions: each narrows an ascending list of rows, in place, to those for which it is true.
 
-use super::loops::{Comparison, Pass, compare_columns, compare_constant};
-use super::machine::{Errors, Machine, Operand, Raised, absent, has_loop};
-use crate::column::{Column, Tag, TextRef};
+use super::loops::{Comparison, Constants, Pass, compare_columns, compare_constant};
+use super::machine::{Errors, Machine, Operand, Raised};
+use crate::column::{Tag, TextRef};
+use crate::expression::describe;
 use crate::expression::function::{Function, Signature};
 use crate::expression::operate::{self, Wrong};
 use crate::expression::program::{Literal, Node};
-use crate::expression::value::Val;
-use crate::expression::{call, describe};
 use memchr::memmem;
 
 impl Machine<'_> {
@@ -48,13 +47,21 @@ impl Machine<'_> {
                 };
                 self.strings(inner, rows, errors, |text| regex.is_match(text), cold);
             }
-            Node::Call(signature, nodes) if has_loop(node) => self.search(signature, nodes, rows, errors),
-            _ => {
-                let operand = self.load(node, rows);
-                self.truth(node, &operand, rows, errors);
-                self.release(operand);
-            }
+            Node::Call(signature, nodes) => match nodes.as_slice() {
+                [text, Node::Literal(Literal::String(part))] if is_search(signature) => {
+                    self.search(signature, text, part, rows, errors);
+                }
+                _ => self.condition(node, rows, errors),
+            },
+            _ => self.condition(node, rows, errors),
         }
+    }
+
+    /// A condition without a loop of its own.
+    fn condition(&mut self, node: &Node, rows: &mut Vec<u32>, errors: &mut Errors) {
+        let operand = self.load(node, rows);
+        self.truth(node, &operand, rows, errors);
+        self.release(operand);
     }
 
     /// `a && b`: the right side sees the rows that the left side leaves.
@@ -73,7 +80,10 @@ impl Machine<'_> {
         let mut other = Errors::new();
         self.narrow(&sides[1], &mut again, &mut other);
         other.sort_unstable();
-        failed.retain(|(row, _)| again.binary_search(row).is_ok() || find(&other, *row).is_some());
+        let (mut holds, mut fails) = (again.iter().peekable(), other.iter().peekable());
+        failed.retain(|(row, _)| {
+            holds.next_if_eq(&row).is_some() || fails.next_if(|(other, _)| other == row).is_some()
+        });
         errors.append(&mut failed);
         self.space.put_list(again);
     }
@@ -88,8 +98,17 @@ impl Machine<'_> {
         without(&all, rows, &mut Errors::new(), &mut open);
         let mut other = Errors::new();
         self.narrow(&sides[1], &mut open, &mut other);
-        failed.retain(|(row, _)| open.binary_search(row).is_err());
-        other.retain(|(row, _)| find(&failed, *row).is_none());
+        other.sort_unstable();
+        // A row that failed on the left keeps that error, unless the right side is true.
+        let (mut holds, mut fails) = (open.iter().peekable(), failed.iter().peekable());
+        other.retain(|(row, _)| {
+            while fails.next_if(|(before, _)| before < row).is_some() {}
+            fails.next_if(|(same, _)| same == row).is_none()
+        });
+        failed.retain(|(row, _)| {
+            while holds.next_if(|before| *before < row).is_some() {}
+            holds.next_if_eq(&row).is_none()
+        });
         errors.append(&mut failed);
         errors.append(&mut other);
         merge(rows, &open);
@@ -179,13 +198,10 @@ impl Machine<'_> {
         if let Some(column) = operand.column(self.frame) {
             let (frame, batch) = (&*self.frame, self.context.batch);
             let (tags, payload) = (column.tags(), column.payload());
+            let set = Constants::of(literals);
             pass.keep(|row| match tags[row] {
-                Tag::String => {
-                    let text = frame.text(batch, TextRef::from_bits(payload[row]));
-                    Some(literals.iter().any(|l| matches!(l, Literal::String(s) if s.as_bytes() == text)))
-                }
-                // A double in the list may equal an int; the operators know.
-                Tag::Int if literals.iter().any(|l| *l == Literal::Int(payload[row] as i64)) => Some(true),
+                Tag::String => Some(set.has_string(frame.text(batch, TextRef::from_bits(payload[row])))),
+                Tag::Int => set.has_int(payload[row] as i64),
                 _ => None,
             });
         } else {
@@ -227,17 +243,11 @@ impl Machine<'_> {
     fn search(
         &mut self,
         signature: &'static Signature,
-        nodes: &[Node],
+        text: &Node,
+        part: &str,
         rows: &mut Vec<u32>,
         errors: &mut Errors,
     ) {
-        let [text, Node::Literal(Literal::String(part))] = nodes else {
-            let mut column = self.space.column(self.frame.rows);
-            self.search_by_row(signature, nodes, rows, &mut column);
-            let operand = Operand::Own(column);
-            self.truth(&Node::None, &operand, rows, errors);
-            return self.release(operand);
-        };
         let cold = |it: &Self, operand: &Operand, row| {
             let val = it.read(text, operand, row)?;
             Err(Raised::Now(describe::argument(signature, 0, text, &val, it.program)))
@@ -253,55 +263,6 @@ impl Machine<'_> {
             }
         }
     }
-
-    fn search_by_row(
-        &mut self,
-        signature: &'static Signature,
-        nodes: &[Node],
-        rows: &[u32],
-        out: &mut Column,
-    ) {
-        let operands: Vec<Operand> = nodes.iter().map(|node| self.load(node, rows)).collect();
-        for &row in rows {
-            let found = self.call_on(signature, nodes, &operands, row);
-            match found {
-                Ok(found) => out.set(row as usize, Tag::Bool, u64::from(found)),
-                Err(raised) => {
-                    let error = self.raised(raised);
-                    out.set(row as usize, Tag::Error, error);
-                }
-            }
-        }
-        for operand in operands {
-            self.release(operand);
-        }
-    }
-
-    fn call_on(
-        &self,
-        signature: &'static Signature,
-        nodes: &[Node],
-        operands: &[Operand],
-        row: u32,
-    ) -> Result<bool, Raised> {
-        let mut arguments = Vec::with_capacity(nodes.len());
-        for (position, (node, operand)) in nodes.iter().zip(operands).enumerate() {
-            let val = self.read(node, operand, row)?;
-            if !val.types().may_be(signature.arguments[position]) {
-                return Err(Raised::Now(describe::argument(signature, position, node, &val, self.program)));
-            }
-            arguments.push(val);
-        }
-        match call::call(signature, &arguments) {
-            Ok(Val::Bool(found)) => Ok(found),
-            Ok(_) => Err(Raised::Now(absent(&Node::None))),
-            Err(fault) => Err(Raised::Now(fault)),
-        }
-    }
-}
-
-fn find(errors: &Errors, row: u32) -> Option<usize> {
-    errors.binary_search_by_key(&row, |(row, _)| *row).ok()
 }
 
 /// Adds to `rest` the rows of `all` that are neither in `yes` nor among the errors, which it sorts.
@@ -317,8 +278,41 @@ pub(super) fn without(all: &[u32], yes: &[u32], errors: &mut Errors, rest: &mut 
 
 /// Adds the rows of another ascending list to an ascending list.
 fn merge(rows: &mut Vec<u32>, more: &[u32]) {
-    if !more.is_empty() {
-        rows.extend_from_slice(more);
-        rows.sort_unstable();
+    let (mut left, mut right) = (rows.len(), more.len());
+    rows.extend_from_slice(more);
+    // From the back, so that no row is overwritten before it is moved.
+    for at in (0..rows.len()).rev() {
+        if right == 0 {
+            return;
+        }
+        if left > 0 && rows[left - 1] > more[right - 1] {
+            left -= 1;
+            rows[at] = rows[left];
+        } else {
+            right -= 1;
+            rows[at] = more[right];
+        }
+    }
+}
+
+/// `contains`, `startsWith` or `endsWith`.
+fn is_search(signature: &Signature) -> bool {
+    matches!(signature.function, Function::Contains | Function::StartsWith | Function::EndsWith)
+}
+
+/// True for the conditions that have a loop here.
+pub(super) fn has_loop(node: &Node) -> bool {
+    match node {
+        Node::Not(_)
+        | Node::And(_)
+        | Node::Or(_)
+        | Node::Order(..)
+        | Node::Equal(..)
+        | Node::InSet(..)
+        | Node::Matches(..) => true,
+        Node::Call(signature, nodes) => {
+            is_search(signature) && matches!(nodes.as_slice(), [_, Node::Literal(Literal::String(_))])
+        }
+        _ => false,
     }
 }

@@ -229,7 +229,7 @@ proptest! {
     #[test]
     fn both_interpreters_agree(
         text in prop_oneof![texts(1).bool, texts(2).bool, texts(3).bool, texts(2).int, texts(2).string],
-        records in proptest::collection::vec(record(), 1..6),
+        records in proptest::collection::vec(record(), 1..20),
     ) {
         // What we refuse at compile time, such as 1 / 0, has no value to compare.
         prop_assume!(crate::expression::Expression::compile(&text).is_ok());

@@ -478,3 +478,38 @@ fn a_string_does_not_grow_without_bound() {
     assert_eq!(results("event.a + event.a", &[&long]), [message]);
     assert_eq!(results("event.a.replace('x', 'yy')", &[&long]), [message]);
 }
+
+#[test]
+fn big_sets_and_patterns_with_flags() {
+    let rows = [r#"{"x":"k7"}"#, r#"{"x":"K77"}"#, r#"{"x":5}"#, r#"{"x":5.0}"#, r#"{"x":null}"#, "{}"];
+    let set = (0..20).map(|i| format!("'k{i}'")).collect::<Vec<_>>().join(", ");
+    let missing = "error: field `x` is missing";
+    let results_of = |text: &str| results(text, &rows);
+    assert_eq!(
+        results_of(&format!("event.x in [{set}]")),
+        ["true", "false", "false", "false", "false", missing]
+    );
+    assert_eq!(
+        results_of(&format!("event.x in [{set}, 5]")),
+        ["true", "false", "true", "true", "false", missing]
+    );
+    assert_eq!(results_of("event.x in [5.0, null]"), ["false", "false", "true", "true", "true", missing]);
+    assert_eq!(results("event.x.matches('(?i)^k7+$')", &rows[..2]), ["true", "true"]);
+}
+
+#[test]
+fn calls_on_computed_columns() {
+    check(
+        ORDER,
+        &[
+            ("string(event.n + 1) + event.country", r#""4DE""#),
+            ("(event.country + event.type).size() + 1", "13"),
+            ("(event.country + event.country + event.country).lowerAscii()", r#""dedede""#),
+            ("event.type.substring(event.n, event.n + 2)", r#""er""#),
+            ("event.type.contains(event.country.lowerAscii().substring(0, 1))", "true"),
+            ("event.type.startsWith(event.none)", "error: field `none` is null; `startsWith` needs string"),
+            ("event.missing.startsWith('a')", "error: field `missing` is missing"),
+            ("string(event.n / event.zero) == 'x' || event.yes", "true"),
+        ],
+    );
+}
