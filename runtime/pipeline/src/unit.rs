@@ -94,8 +94,8 @@ impl Topology {
 /// The plan does not fit together, which a valid one does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// A source node without a source input.
-    #[error("node `{node}` reads no source")]
+    /// A node that reads an input of another kind.
+    #[error("node `{node}` has no input of its kind")]
     Input {
         /// Its name.
         node: String,
@@ -214,7 +214,8 @@ impl Unit {
         self.combined.update(&self.channels);
     }
 
-    /// A block of unit `channel.partition` of the stage before.
+    /// A block of unit `channel.partition` of the stage before. A stage that merges several windows reads its topic
+    /// once for each, as one input each; an input passes over the blocks of the others.
     pub fn on_block(
         &mut self,
         channel: Channel,
@@ -226,7 +227,8 @@ impl Unit {
             Kind::Merge { input, merge, .. } if *input == channel.input => Some(merge),
             _ => None,
         });
-        let status = merge.ok_or(BlockError::UnknownInput { input: channel.input })?.take(payload, out)?;
+        let merge = merge.ok_or(BlockError::UnknownInput { input: channel.input })?;
+        let Some(status) = merge.take(payload, out)? else { return Ok(()) };
         let state = self.channels.open(channel);
         state.condition = status.condition;
         state.watermark_ms = state.watermark_ms.max(status.watermark_ms);

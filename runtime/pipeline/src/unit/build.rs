@@ -12,6 +12,7 @@ use crate::step::route::Route;
 use crate::step::source::SourceStep;
 use crate::watermark::{Combined, Feed};
 use crate::window::assign::Assign;
+use crate::window::block::Writer;
 use crate::window::merge::Merge;
 use std::sync::Arc;
 
@@ -21,12 +22,13 @@ pub(super) fn operators(
     stage: StageId,
     topology: &Topology,
 ) -> Result<Vec<Operator>, BuildError> {
-    let build = Build::new(plan, plan.stage(stage), topology);
+    let build = Build::new(plan, stage, topology);
     (0..build.stage.nodes.len()).map(|at| build.operator(NodeId(at as u16))).collect()
 }
 
 struct Build<'a> {
     plan: &'a Plan,
+    id: StageId,
     stage: &'a Stage,
     topology: &'a Topology,
     /// By node: the nodes whose records reach its readers, itself if it makes records.
@@ -36,13 +38,14 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn new(plan: &'a Plan, stage: &'a Stage, topology: &'a Topology) -> Self {
+    fn new(plan: &'a Plan, id: StageId, topology: &'a Topology) -> Self {
+        let stage = plan.stage(id);
         let mut makers: Vec<Vec<NodeId>> = Vec::new();
         for (at, node) in stage.nodes.iter().enumerate() {
             makers.push(if makes_records(node) { vec![NodeId(at as u16)] } else { incoming(node, &makers) });
         }
         let projections = stage.nodes.iter().map(|node| node.projection.clone()).collect();
-        let mut build = Self { plan, stage, topology, makers, projections };
+        let mut build = Self { plan, id, stage, topology, makers, projections };
         build.complete_projections();
         build
     }
@@ -101,10 +104,14 @@ impl<'a> Build<'a> {
                 let branches = branches.iter().map(|(_, expression)| self.kernels(node, expression));
                 Kind::Route(Route { name: node.name.clone(), branches: branches.collect::<Result<_, _>>()? })
             }
-            NodeKind::AssignWindows { window, to } => Kind::Assign(Box::new(self.assign(node, window, *to)?)),
+            NodeKind::AssignWindows { window, to } => Kind::Assign(Box::new(self.assign(id, window, *to)?)),
             NodeKind::MergeWindows { window, input } => {
+                let writer = match self.stage.inputs.get(usize::from(*input)) {
+                    Some(Input::Repartition { stage, node }) => Writer { stage: *stage, node: *node },
+                    _ => return Err(BuildError::Input { node: node.name.clone() }),
+                };
                 let combined = Combined::new(vec![Feed { input: *input, behind_ms: 0 }], false);
-                let merge = Merge::new(window, combined);
+                let merge = Merge::new(writer, window, combined);
                 Kind::Merge { id, input: *input, merge: Box::new(merge), decoder: Remake::new(projection) }
             }
             NodeKind::Sink(sink) => Kind::Sink(*sink),
@@ -121,12 +128,15 @@ impl<'a> Build<'a> {
             .map_err(|source| BuildError::Bind { step: node.name.clone(), source })
     }
 
-    fn assign(&self, node: &Node, window: &Arc<Window>, to: StageId) -> Result<Assign, BuildError> {
+    fn assign(&self, id: NodeId, window: &Arc<Window>, to: StageId) -> Result<Assign, BuildError> {
+        let node = &self.stage.nodes[usize::from(id.0)];
         let feeds = self.feeds(node);
         let from_sources =
             |feed: &Feed| matches!(self.stage.inputs.get(usize::from(feed.input)), Some(Input::Source(_)));
         let may_idle = feeds.iter().all(from_sources);
-        let mut assign = Assign::new(window, to, self.topology.units(to), Combined::new(feeds, may_idle));
+        let writer = Writer { stage: self.id, node: id };
+        let mut assign =
+            Assign::new(writer, window, to, self.topology.units(to), Combined::new(feeds, may_idle));
         for maker in incoming(node, &self.makers) {
             let bound = assign.bind(maker, &self.projections[usize::from(maker.0)]);
             bound.map_err(|source| BuildError::Bind { step: node.name.clone(), source })?;

@@ -1,4 +1,5 @@
 mod blocks;
+mod cases;
 mod cuts;
 mod idleness;
 mod rig;

@@ -15,6 +15,7 @@ use crate::state::bytes::{Malformed, Reader};
 use crate::state::groups::{Groups, key_hash, owner};
 use crate::unit::flow::{Flow, Round};
 use crate::watermark::{Channels, Combined, Status};
+use crate::window::block::Writer;
 use crate::window::whole::{Origin, Whole};
 use crate::window::{Slices, block, key};
 use flush::{Outbox, Thrift};
@@ -73,7 +74,13 @@ struct Task<'a> {
 }
 
 impl Assign {
-    pub(crate) fn new(window: &Arc<Window>, to: StageId, units: u32, combined: Combined) -> Self {
+    pub(crate) fn new(
+        writer: Writer,
+        window: &Arc<Window>,
+        to: StageId,
+        units: u32,
+        combined: Combined,
+    ) -> Self {
         Self {
             window: Arc::clone(window),
             slices: Slices::of(window),
@@ -87,7 +94,7 @@ impl Assign {
                 groups: Vec::new(),
             },
             large: LargeGroups::default(),
-            outbox: Outbox::new(to, units, block::shape(window)),
+            outbox: Outbox::new(writer, to, units, block::shape(window)),
             thrift: Thrift::default(),
             key: Vec::new(),
         }

@@ -1,14 +1,14 @@
 //! The payload of a block: what a source unit tells one unit of the merging stage.
 //!
 //! ```text
-//!  "WB" version | condition, watermark | shape of the window
+//!  "WB" version | stage and node that wrote it | condition, watermark | shape of the window
 //!  number of slices, each:   start | number of groups, their keys, their accumulators by aggregate
 //!  number of whole records, each: length | record
 //! ```
 //! The watermark holds after everything in the block. A block with neither groups nor records only says the watermark.
 //! Reading is total: any bytes are merged or refused.
 
-use crate::plan::{AggregateFunction, Window, WindowKind};
+use crate::plan::{AggregateFunction, NodeId, StageId, Window, WindowKind};
 use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
 use crate::watermark::Status;
 
@@ -63,16 +63,29 @@ pub(crate) fn shape(window: &Window) -> Vec<u8> {
     out
 }
 
+/// The node that writes blocks. A topic carries the blocks of all windows that its stage merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    pub(crate) stage: StageId,
+    pub(crate) node: NodeId,
+}
+
 /// Appends the beginning of a block.
-pub(crate) fn put_header(out: &mut Vec<u8>, status: Status, shape: &[u8]) {
+pub(crate) fn put_header(out: &mut Vec<u8>, writer: Writer, status: Status, shape: &[u8]) {
     out.extend_from_slice(MAGIC);
     out.push(VERSION);
+    put_varint(out, u64::from(writer.stage.0));
+    put_varint(out, u64::from(writer.node.0));
     status.encode(out);
     put_slice(out, shape);
 }
 
-/// Takes the beginning off a block.
-pub(crate) fn read_header(reader: &mut Reader<'_>, expected: &[u8]) -> Result<Status, BlockError> {
+/// Takes the beginning off a block; none when another node wrote it, which another input reads.
+pub(crate) fn read_header(
+    reader: &mut Reader<'_>,
+    writer: Writer,
+    expected: &[u8],
+) -> Result<Option<Status>, BlockError> {
     if reader.take(2, "magic") != Ok(MAGIC) {
         return Err(BlockError::NotABlock);
     }
@@ -81,7 +94,12 @@ pub(crate) fn read_header(reader: &mut Reader<'_>, expected: &[u8]) -> Result<St
         Ok(found) => return Err(BlockError::UnknownVersion { found }),
         Err(_) => return Err(BlockError::NotABlock),
     }
+    let stage = reader.varint("writing stage").map_err(BlockError::Malformed)?;
+    let node = reader.varint("writing node").map_err(BlockError::Malformed)?;
+    if (stage, node) != (u64::from(writer.stage.0), u64::from(writer.node.0)) {
+        return Ok(None);
+    }
     let status = Status::decode(reader).map_err(BlockError::Malformed)?;
     let shape = reader.slice("shape").map_err(BlockError::Malformed)?;
-    if shape == expected { Ok(status) } else { Err(BlockError::OtherWindow) }
+    if shape == expected { Ok(Some(status)) } else { Err(BlockError::OtherWindow) }
 }

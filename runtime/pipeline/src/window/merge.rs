@@ -12,7 +12,7 @@ use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
 use crate::state::groups::Groups;
 use crate::watermark::{Channels, Combined, Status};
 use crate::window::assign::late;
-use crate::window::block::{self, BlockError};
+use crate::window::block::{self, BlockError, Writer};
 use crate::window::whole::Whole;
 use crate::window::{Slices, key};
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 pub(crate) struct Merge {
     window: Arc<Window>,
     slices: Slices,
+    writer: Writer,
     shape: Vec<u8>,
     /// Names of key fields and of aggregates as JSON strings.
     key_names: Vec<Vec<u8>>,
@@ -43,7 +44,7 @@ struct OpenWindow {
 }
 
 impl Merge {
-    pub(crate) fn new(window: &Arc<Window>, combined: Combined) -> Self {
+    pub(crate) fn new(writer: Writer, window: &Arc<Window>, combined: Combined) -> Self {
         let json = |name: &str| {
             let mut out = Vec::new();
             write_string(name.as_bytes(), &mut out);
@@ -52,6 +53,7 @@ impl Merge {
         Self {
             window: Arc::clone(window),
             slices: Slices::of(window),
+            writer,
             shape: block::shape(window),
             key_names: window.key_by.iter().map(|(name, _)| json(name)).collect(),
             aggregate_names: window.aggregates.iter().map(|aggregate| json(&aggregate.name)).collect(),
@@ -62,14 +64,16 @@ impl Merge {
         }
     }
 
-    /// Merges a block; gives what its writer says of its watermark.
-    pub(crate) fn take(&mut self, payload: &[u8], out: &mut Effects) -> Result<Status, BlockError> {
+    /// Merges a block; gives what its writer says of its watermark. A block for another window is passed over.
+    pub(crate) fn take(&mut self, payload: &[u8], out: &mut Effects) -> Result<Option<Status>, BlockError> {
         let mut reader = Reader::new(payload);
-        let status = block::read_header(&mut reader, &self.shape)?;
+        let Some(status) = block::read_header(&mut reader, self.writer, &self.shape)? else {
+            return Ok(None);
+        };
         self.take_slices(&mut reader, out).map_err(BlockError::Malformed)?;
         self.take_wholes(&mut reader, out).map_err(BlockError::Malformed)?;
         reader.end("end of the block").map_err(BlockError::Malformed)?;
-        Ok(status)
+        Ok(Some(status))
     }
 
     fn take_slices(&mut self, reader: &mut Reader<'_>, out: &mut Effects) -> Result<(), Malformed> {

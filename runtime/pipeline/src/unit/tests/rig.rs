@@ -94,6 +94,7 @@ impl Draft {
             format: Format::Json,
             schema: None,
             time,
+            start_from: StartFrom::Earliest,
         });
         let id = SourceId(self.plan.sources.len() as u16 - 1);
         self.plan.stages[0].inputs.push(Input::Source(id));
@@ -299,6 +300,12 @@ impl Rig {
         self.units.insert((stage, index), unit);
     }
 
+    /// Puts all units through their own snapshots.
+    pub fn restart_all(&mut self) {
+        let all: Vec<_> = self.units.keys().copied().collect();
+        all.into_iter().for_each(|(stage, index)| self.restart(stage, index));
+    }
+
     fn take(&mut self, stage: u16, index: u32, out: Effects) {
         self.counters.add(out.counters);
         for (sink, batch) in out.outputs {
@@ -306,9 +313,12 @@ impl Rig {
             (0..batch.len()).for_each(|row| all.push_from(&batch, row));
         }
         for block in out.blocks {
-            let channel = Channel { input: 0, partition: index };
-            assert_eq!(block.stage.0, stage + 1);
-            self.blocks.entry((block.stage.0, block.unit)).or_default().push_back((channel, block.payload));
+            let queue = self.blocks.entry((block.stage.0, block.unit)).or_default();
+            for (input, kind) in (0..).zip(&self.plan.stage(block.stage).inputs) {
+                if matches!(kind, Input::Repartition { stage: from, .. } if from.0 == stage) {
+                    queue.push_back((Channel { input, partition: index }, block.payload.clone()));
+                }
+            }
         }
     }
 

@@ -7,12 +7,13 @@ use crate::plan::StageId;
 use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
 use crate::state::groups::Groups;
 use crate::watermark::Status;
-use crate::window::block::{BLOCK_BYTES, put_header};
+use crate::window::block::{BLOCK_BYTES, Writer, put_header};
 use crate::window::whole::Whole;
 
 /// Whole records that wait for a flush, and what readers were told last.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    writer: Writer,
     to: StageId,
     shape: Vec<u8>,
     said: Status,
@@ -28,9 +29,9 @@ struct Wholes {
 }
 
 impl Outbox {
-    pub(super) fn new(to: StageId, units: u32, shape: Vec<u8>) -> Self {
+    pub(super) fn new(writer: Writer, to: StageId, units: u32, shape: Vec<u8>) -> Self {
         let wholes = vec![Wholes::default(); units.max(1) as usize];
-        Self { to, shape, said: Status::START, wholes, scratch: Vec::new() }
+        Self { writer, to, shape, said: Status::START, wholes, scratch: Vec::new() }
     }
 
     pub(super) fn said(&self) -> Status {
@@ -148,7 +149,7 @@ impl<'a> Cutter<'a> {
 
     fn finish(&mut self, status: Status) {
         let mut payload = Vec::with_capacity(self.len() + 64);
-        put_header(&mut payload, status, &self.outbox.shape);
+        put_header(&mut payload, self.outbox.writer, status, &self.outbox.shape);
         put_varint(&mut payload, self.section_count);
         payload.append(&mut self.sections);
         put_varint(&mut payload, self.whole_count);
