@@ -3,6 +3,7 @@
 use super::tree::{Node, Source};
 use super::{API_VERSION, DEFAULT_NAMESPACE, Manifest, References};
 use crate::problem::{ObjectId, Path, Place, Problem, ProblemKind, suggest};
+use crate::spec::StreamWindowSpec;
 use crate::spec::defaults::NAME_LENGTH_MAX;
 use crate::spec::wire;
 use base64::Engine;
@@ -54,7 +55,7 @@ struct Object {
 #[derive(Clone, Debug)]
 enum Content {
     Pipeline(Box<Manifest>),
-    Window(Box<crate::spec::StreamWindowSpec>),
+    Window(Box<StreamWindowSpec>),
     ConfigMap(BTreeMap<String, String>),
     Secret(SecretData),
     /// So far from its shape that it has no typed form; its problems are reported.
@@ -77,6 +78,14 @@ impl Documents {
     pub fn pipelines(&self) -> impl Iterator<Item = &Manifest> {
         self.objects.iter().filter_map(|object| match &object.content {
             Content::Pipeline(manifest) => Some(manifest.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// All StreamWindows with their namespace and name, whether a pipeline uses them or not.
+    pub fn windows(&self) -> impl Iterator<Item = (&str, &str, &StreamWindowSpec)> {
+        self.objects.iter().filter_map(|object| match &object.content {
+            Content::Window(window) => Some((object.namespace(), object.id.name.as_str(), window.as_ref())),
             _ => None,
         })
     }

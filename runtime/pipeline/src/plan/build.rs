@@ -7,7 +7,7 @@ use super::setting::settings;
 use super::{Plan, hash, projection, rows, stage, step};
 use crate::manifest::ResolvedManifest;
 use crate::problem::{Problem, ProblemKind};
-use crate::spec::wire;
+use crate::spec::{StreamWindowSpec, wire};
 
 impl Plan {
     /// The plan of a pipeline, or everything that is wrong with it and with the windows and schemas that it uses.
@@ -18,6 +18,20 @@ impl Plan {
             Some(plan) if problems.is_empty() => Ok(plan),
             _ => Err(problems.into_found()),
         }
+    }
+}
+
+impl Plan {
+    /// What is wrong with a StreamWindow for itself, whoever uses it. Whether the sink that its `lateSink` names
+    /// exists is asked in each pipeline that uses the window.
+    pub fn check_window(name: &str, spec: &StreamWindowSpec) -> Vec<Problem> {
+        let at = At::spec_of("StreamWindow", name);
+        let mut problems = Problems::default();
+        if let Ok(value) = serde_json::to_value(spec) {
+            problems.add_mismatches(&at, wire::check(&value, wire::window_schema(), at.path()));
+        }
+        step::check_window(spec, &at, &mut problems);
+        problems.into_found()
     }
 }
 
@@ -47,6 +61,7 @@ fn build(resolved: &ResolvedManifest, problems: &mut Problems) -> Option<Plan> {
         .and_then(|sink| sinks.dead_letters(sink, &at.field("deadLetterSink"), problems));
     sinks.check_feedback(&sources, problems);
     let flow = Flow::connect(spec, &at, problems);
+    sinks.check_fed(spec, problems);
     rows::check(spec, &flow, &steps, &at, problems);
     // Without problems every step has its kind, and without cycles every stage its place.
     let steps: Vec<_> = steps.into_iter().collect::<Option<_>>()?;

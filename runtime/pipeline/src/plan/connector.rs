@@ -170,9 +170,12 @@ fn kafka_topic(
 }
 
 /// All sinks: those of the user first, in their order, then those written in place.
+#[derive(Default)]
 pub(super) struct Sinks {
     all: Vec<(Sink, At)>,
     of_users: usize,
+    /// Sinks of the user that a `sinkRef` names.
+    referred: Vec<SinkId>,
     default_access: Option<KafkaAccess>,
 }
 
@@ -196,7 +199,7 @@ impl Sinks {
             (Sink { name: sink.name.clone(), role: SinkRole::User, connector }, at)
         };
         let all: Vec<_> = spec.sinks.iter().enumerate().map(one).collect();
-        Self { of_users: all.len(), all, default_access }
+        Self { of_users: all.len(), all, referred: Vec::new(), default_access }
     }
 
     pub(super) fn late(
@@ -242,7 +245,9 @@ impl Sinks {
                 let message = format!("there is no sink `{}`{hint}", reference.name);
                 problems.add(ProblemKind::NameNotFound, &at.field("sinkRef").field("name"), message);
             }
-            return found.map(|index| SinkId(index as u16));
+            let id = found.map(|index| SinkId(index as u16));
+            self.referred.extend(id);
+            return id;
         }
         let kafka = sink.kafka.as_ref()?;
         let (topic, access) = kafka_topic(kafka, self.default_access.as_ref(), &at.field("kafka"), problems);
@@ -264,6 +269,17 @@ impl Sinks {
                     parsed.source.name
                 );
                 problems.add(ProblemKind::Flow, &at.field("kafka").field("topic"), message);
+            }
+        }
+    }
+
+    /// A sink with an empty `from` is only good for a `sinkRef`.
+    pub(super) fn check_fed(&self, spec: &StreamPipelineSpec, problems: &mut Problems) {
+        for (i, (sink, at)) in self.all[..self.of_users].iter().enumerate() {
+            let empty = spec.sinks[i].from.as_ref().is_some_and(Vec::is_empty);
+            if empty && !self.referred.contains(&SinkId(i as u16)) {
+                let message = format!("nothing gives records to sink `{}`; name a step in `from`", sink.name);
+                problems.add(ProblemKind::Flow, at, message);
             }
         }
     }

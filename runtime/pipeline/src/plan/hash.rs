@@ -91,7 +91,8 @@ fn source_value(parsed: &ParsedSource) -> Value {
 }
 
 fn step_value(kind: &StepKind) -> Value {
-    let text = Expression::text;
+    // A folded YAML text ends with a line break, a plain one does not.
+    let text = |expression: &Expression| expression.text().trim().to_owned();
     match kind {
         StepKind::Filter(expression) => json!({"filter": text(expression)}),
         StepKind::Map(expression) => json!({"map": text(expression)}),

@@ -51,6 +51,14 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
             }
         }
     }
+    for (namespace, name, window) in documents.windows() {
+        for mut problem in Plan::check_window(name, window) {
+            documents.locate(namespace, &mut problem);
+            if !follows(&documents, namespace, &problem) && !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
     if problems.is_empty() && documents.is_empty() {
         problems.push(Problem::new(ProblemKind::NoPipeline, Path::root(), "there is no manifest to read"));
     }
@@ -63,7 +71,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
 
 /// The plan of the one pipeline of a text, which also holds its windows and ConfigMaps.
 pub fn from_yaml(text: &str) -> Result<Plan, Vec<Problem>> {
-    let mut loaded = load([("", text)])?;
+    let mut loaded = load([("<manifest>", text)])?;
     match (loaded.pipelines.pop(), loaded.pipelines.is_empty()) {
         (Some(pipeline), true) => Ok(pipeline.plan),
         (last, _) => {

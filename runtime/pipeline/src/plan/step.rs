@@ -138,6 +138,13 @@ fn route(branches: &[RouteBranch], at: &At, problems: &mut Problems) -> Option<V
     compiled.into_iter().collect()
 }
 
+/// Checks a window apart from any pipeline: a sink that it only names cannot be known here.
+pub(super) fn check_window(spec: &StreamWindowSpec, at: &At, problems: &mut Problems) {
+    let mut spec = spec.clone();
+    spec.late_sink = spec.late_sink.filter(|sink| sink.kafka.is_some() || sink.sink_ref.is_none());
+    window("", &spec, &mut Sinks::default(), at, problems);
+}
+
 fn window(
     step: &str,
     spec: &StreamWindowSpec,

@@ -1,4 +1,4 @@
-use super::{Input, NodeKind, Plan, PlanHash, SinkRole, StageId, from_yaml, load};
+use super::{Input, NodeKind, Plan, PlanHash, SinkRole, StageId, StartFrom, from_yaml, load};
 use crate::manifest::{Manifest, References, ResolvedManifest};
 use crate::problem::ProblemKind;
 use std::path::Path;
@@ -354,6 +354,51 @@ fn several_files_and_pipelines_resolve_among_each_other() {
     assert!(loaded.secrets("elsewhere").is_empty());
 }
 
+#[test]
+fn the_style_of_a_text_changes_nothing() {
+    let with = |expression: &str| {
+        pipeline(&format!(
+            "  sources: [{{name: a, kafka: {{topic: a}}}}]\n  steps:\n    - name: f\n      filter:\n        expression: {expression}\n  sinks: [{{name: out, log: {{}}}}]\n"
+        ))
+    };
+    assert_eq!(hash(&with("event.x > 1")), hash(&with("\"event.x > 1\"")));
+    assert_eq!(hash(&with("event.x > 1")), hash(&with(">\n          event.x\n          > 1\n")));
+}
+
+#[test]
+fn sources_start_where_they_say_else_where_the_pipeline_says() {
+    let plan = plan(
+        "  startFrom: Latest
+  sources:
+    - {name: a, kafka: {topic: a}}
+    - {name: b, kafka: {topic: b}, startFrom: 1970-01-01T00:00:01.5Z}
+    - {name: c, kafka: {topic: c}, startFrom: Earliest}
+  sinks: [{name: out, from: [a, b, c], log: {}}]
+",
+    );
+    let starts: Vec<_> = plan.sources().iter().map(|source| source.start_from).collect();
+    assert_eq!(starts, [StartFrom::Latest, StartFrom::Timestamp(1_500), StartFrom::Earliest]);
+}
+
+#[test]
+fn late_and_dead_records_can_share_a_named_sink() {
+    let plan = plan(
+        "  sources: [{name: a, kafka: {topic: a}}]
+  steps:
+    - {name: w, window: {keyBy: [user], tumbling: {size: 5m}, aggregates: [{name: n, function: Count}], lateSink: {sinkRef: {name: aside}}}}
+  sinks: [{name: out, log: {}}, {name: aside, from: [], file: {path: aside.jsonl}}]
+  deadLetterSink: {sinkRef: {name: aside}}
+",
+    );
+    assert_eq!(plan.dead_letter_sink().map(|id| id.0), Some(1));
+    assert_eq!(plan.sinks().len(), 2);
+    let late = plan.stages()[0].nodes.iter().find_map(|node| match &node.kind {
+        NodeKind::AssignWindows { window, .. } => window.late_sink,
+        _ => None,
+    });
+    assert_eq!(late.map(|id| id.0), Some(1));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
 
@@ -377,5 +422,23 @@ proptest::proptest! {
                 proptest::prop_assert!(place.is_none_or(|place| place.line <= lines && place.column >= 1), "{problem}");
             }
         }
+    }
+
+    /// Whatever text stands in a field, the resolved text says the same.
+    #[test]
+    fn the_resolved_text_keeps_every_text(
+        value in "[ -~\\n\\t\u{e4}\u{1f600}]{0,40}|null|~|yes|on|0x1F|1e3|0777|2026-01-01|- a|a: b|# c|:|!t|&a|<<"
+    ) {
+        let text = sample();
+        let loaded = load([("a.yaml", text.as_str())]).unwrap();
+        let mut manifest = loaded.pipelines[0].resolved.manifest().clone();
+        manifest.spec.pod_annotations.insert("note".to_owned(), value);
+        let mut references = References::default();
+        references.windows.insert("per-user-5m".to_owned(), loaded.pipelines[0].resolved.window("per-user-5m").unwrap().clone());
+        references.config_maps.insert("click-schema".to_owned(), loaded.pipelines[0].resolved.config_map("click-schema").unwrap().clone());
+        let resolved = ResolvedManifest::new(manifest, &references);
+        let written = resolved.to_yaml().unwrap();
+        let again = load([("b.yaml", written.as_str())]).map_err(|problems| format!("{problems:?}\n{written}")).unwrap();
+        proptest::prop_assert_eq!(again.pipelines[0].resolved.manifest(), &resolved.inlined());
     }
 }

@@ -15,9 +15,9 @@ pub struct KafkaAccess {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub bootstrap_servers: Option<String>,
-    /// A Secret of the same namespace that says how to reach the cluster, in the form that Strimzi's access operator
-    /// or a service binding writes; its key `bootstrapServers` (or `bootstrap.servers`) is used, and
-    /// `securityProtocol` must be `PLAINTEXT` or absent.
+    /// A Secret of the same namespace that says how to reach the cluster, in the form of a service binding, which is
+    /// also what Strimzi's access operator writes: `bootstrap.servers` is used, and `security.protocol` must be
+    /// `PLAINTEXT` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }
