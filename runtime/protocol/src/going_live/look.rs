@@ -1,7 +1,7 @@
 //! The questions that *Going live* asks of the journals. Each is a pure function of the facts.
 
 use super::promotion::{Comeback, Promotion, back_off_ms};
-use super::{Action, ClaimOrder, JournalFacts, Me, Slot};
+use super::{Action, Attempt, ClaimOrder, JournalFacts, Me, Slot};
 use crate::defences::Defences;
 use crate::identity::{DrainId, Writer};
 use crate::journal::Ownership;
@@ -19,8 +19,8 @@ pub(super) enum Newest {
     Mine,
     /// Another life of my generation claimed after me.
     Twin,
-    /// A lower generation claimed after me: claim again, it will read my Claim.
-    Older,
+    /// A lower generation claimed after me, and will read my Claim; or my Claim is not there: claim again.
+    Another,
 }
 
 impl Look<'_> {
@@ -60,20 +60,21 @@ impl Look<'_> {
         self.defences.superseded && self.journal(slot).highest_generation() > self.me.owner.generation()
     }
 
-    pub fn not_superseded(&self, mut orders: Vec<ClaimOrder>) -> Vec<ClaimOrder> {
+    pub fn drop_superseded(&self, orders: &mut Vec<ClaimOrder>) {
         orders.retain(|order| !self.superseded_at(order.slot));
-        orders
     }
 
     /// Another life of my generation claimed while I was gone.
     pub fn twin_back_off(&self) -> Option<u64> {
         let Comeback::Lost { previous, attempt, since_ms } = self.me.comeback else { return None };
-        let twin =
-            self.own_slots().iter().filter_map(|slot| self.journal(*slot).newest_claim()).any(|claim| {
-                claim.owner.writer == self.me.owner.writer
-                    && claim.owner.incarnation != previous
-                    && claim.owner.incarnation != self.me.owner.incarnation
-            });
+        let mine = self.me.owner;
+        let newest = self
+            .own_slots()
+            .into_iter()
+            .filter_map(|slot| self.journals[slot as usize].ownership.newest_claim());
+        let twin = newest
+            .filter(|claim| claim.owner.generation() == mine.generation())
+            .any(|claim| claim.owner.incarnation != previous && claim.owner.incarnation != mine.incarnation);
         twin.then(|| since_ms.saturating_add(back_off_ms(attempt)))
     }
 
@@ -97,22 +98,24 @@ impl Look<'_> {
             || self.journals.iter().all(|journal| journal.ownership.open_to(self.me.plan))
     }
 
-    /// Own journals that may be claimed, each with the drain that its Claim ends, none when there is none; and a drain
-    /// that holds one back.
-    pub fn claimable(
-        &self,
-        own: &[Slot],
-        resume: Option<DrainId>,
-    ) -> (Option<Vec<ClaimOrder>>, Option<DrainId>) {
+    /// Own journals that may be claimed, each with the drain that its Claim ends; and a drain that holds one back.
+    pub fn claimable(&self, resume: Option<DrainId>) -> (Vec<ClaimOrder>, Option<DrainId>) {
         let mut held = None;
         let mut orders = Vec::new();
-        for slot in own.iter().copied().filter(|slot| !self.superseded_at(*slot)) {
+        for slot in self.own_slots().into_iter().filter(|slot| !self.superseded_at(*slot)) {
             match self.locked(slot) {
                 Some(drain) if resume != Some(drain) => held = Some(drain),
                 lock => orders.push(ClaimOrder { slot, resume: lock }),
             }
         }
-        ((!orders.is_empty()).then_some(orders), held)
+        (orders, held)
+    }
+
+    /// See [`Attempt::everywhere`].
+    pub fn has_to_look_everywhere(&self, orders: &[ClaimOrder]) -> bool {
+        let plan = Some(self.me.plan);
+        orders.iter().any(|order| order.resume.is_some() || self.journal(order.slot).in_force() != plan)
+            || self.journals.iter().any(|journal| ![None, plan].contains(&journal.ownership.in_force()))
     }
 
     fn locked(&self, slot: Slot) -> Option<DrainId> {
@@ -122,10 +125,10 @@ impl Look<'_> {
     }
 
     /// Journals that a drain locked between my decision to claim and my Claim are not mine.
-    pub fn not_locked(&self, mut orders: Vec<ClaimOrder>) -> (Vec<ClaimOrder>, Option<DrainId>) {
+    pub fn drop_locked(&self, orders: &mut Vec<ClaimOrder>) -> Option<DrainId> {
         let held = orders.iter().find_map(|order| self.locked(order.slot));
         orders.retain(|order| self.locked(order.slot).is_none());
-        (orders, held)
+        held
     }
 
     pub fn somebody_to_wait_for(&self, orders: &[ClaimOrder]) -> bool {
@@ -134,12 +137,12 @@ impl Look<'_> {
     }
 
     /// Ids that may write my journals and are neither mine nor fenced yet, lowest first.
-    pub fn to_be_fenced(&self, orders: &[ClaimOrder], fenced: &[Writer]) -> Vec<Writer> {
+    pub fn to_be_fenced(&self, attempt: &Attempt) -> Vec<Writer> {
         if !self.defences.fence {
             return Vec::new();
         }
         let me = self.me.owner.writer;
-        let named = orders.iter().flat_map(|order| self.journal(order.slot).writers()).copied();
+        let named = attempt.orders.iter().flat_map(|order| self.journal(order.slot).writers()).copied();
         let mut ids: Vec<Writer> = self
             .me
             .prior
@@ -148,7 +151,7 @@ impl Look<'_> {
             .chain(named)
             .filter(|id| *id != me && id.generation <= me.generation)
             .filter(|id| self.defences.own_generation_fence || id.generation != me.generation)
-            .filter(|id| fenced.binary_search(id).is_err())
+            .filter(|id| attempt.fenced.binary_search(id).is_err())
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -164,19 +167,17 @@ impl Look<'_> {
     }
 
     pub fn newest_claims(&self, orders: &[ClaimOrder]) -> Newest {
-        if !self.defences.own_claim_check {
+        if !self.defences.own_claim_check || !self.defences.claim {
             return Newest::Mine;
         }
         let mine = self.me.owner;
         let mut newest = Newest::Mine;
-        for claim in orders.iter().filter_map(|order| self.journal(order.slot).newest_claim()) {
-            if claim.owner == mine {
-                continue;
+        for order in orders {
+            match self.journal(order.slot).newest_claim() {
+                Some(claim) if claim.owner == mine => {}
+                Some(claim) if claim.owner.generation() == mine.generation() => return Newest::Twin,
+                _ => newest = Newest::Another,
             }
-            if claim.owner.generation() == mine.generation() {
-                return Newest::Twin;
-            }
-            newest = Newest::Older;
         }
         newest
     }

@@ -232,6 +232,11 @@ impl Ownership {
         self.lock.as_ref()
     }
 
+    /// The plan that the last rightful owners followed; none before the first Claim.
+    pub fn in_force(&self) -> Option<PlanHash> {
+        self.in_force
+    }
+
     /// True when an owner with this plan may take over: nobody was here, the last owners followed the same plan, or
     /// they are drained.
     pub fn open_to(&self, plan: PlanHash) -> bool {
