@@ -12,7 +12,8 @@
 use crate::block::End;
 use crate::defences::Defences;
 use crate::identity::{DrainId, Seq, UnitId};
-use crate::journal::Ownership;
+use crate::journal::{Claim, Ownership};
+use pipeline::plan::PlanHash;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many drains a unit remembers Ends of: they are requests of a human or an upgrade, one at a time.
@@ -66,6 +67,14 @@ impl FromIterator<(DrainId, UnitId)> for Ends {
 pub fn missing_cut(ownership: &Ownership, replayed: Option<Seq>) -> Option<(DrainId, Seq)> {
     let lock = ownership.lock()?;
     (!lock.cut && replayed == Some(lock.seq)).then_some((lock.drain, lock.seq))
+}
+
+/// True when no plan but mine that `claims` (the newest of every journal) tell of has this stage. Without any it is true.
+pub fn is_new_stage<'a>(stage: &str, plan: PlanHash, claims: impl IntoIterator<Item = &'a Claim>) -> bool {
+    claims
+        .into_iter()
+        .filter(|claim| claim.plan != plan)
+        .all(|claim| claim.stages.iter().all(|old| &**old != stage))
 }
 
 /// True when every journal is drained by this request and cut: the pipeline may be stopped, or taken over by another

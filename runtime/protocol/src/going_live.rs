@@ -61,6 +61,9 @@ impl Me {
 pub struct JournalFacts<'a> {
     /// It belongs to a unit that the placement gives to me; else it is one of the other journals of the pipeline.
     pub own: bool,
+    /// Its stage is not in the plans that the Claims of other plans name, see
+    /// [`Claim::stages`](crate::journal::Claim::stages): nobody was ever here.
+    pub new_stage: bool,
     /// Its fold as far as it was read.
     pub ownership: &'a Ownership,
     /// The position of the reader: everything committed below it was folded. The larger of the offset of an

@@ -8,7 +8,10 @@ use protocol::identity::{Generation, WorkerIndex, Writer};
 fn worker(generation: u32, worker: u32, plan: u8, own: u8, prior: &[(u32, u32)]) -> Worker {
     let prior = prior
         .iter()
-        .map(|(generation, worker)| Writer { generation: Generation(*generation), worker: WorkerIndex(*worker) })
+        .map(|(generation, worker)| Writer {
+            generation: Generation(*generation),
+            worker: WorkerIndex(*worker),
+        })
         .collect();
     Worker { generation, worker, plan, own, prior }
 }
@@ -199,7 +202,11 @@ pub fn mutants() -> Vec<Mutant> {
         Mutant { name: "superseded", off: |d| d.superseded = false, config: two_generations(2, 0, 3) },
         Mutant { name: "own_claim_check", off: |d| d.own_claim_check = false, config: faults(2, 0, 3) },
         Mutant { name: "c7", off: |d| d.c7 = false, config: delayed_end(2, 0, 3) },
-        Mutant { name: "read_committed", off: |d| d.read_committed = false, config: two_generations(2, 1, 2) },
+        Mutant {
+            name: "read_committed",
+            off: |d| d.read_committed = false,
+            config: two_generations(2, 1, 2),
+        },
         Mutant { name: "abort_drops_state", off: |d| d.abort_drops_state = false, config: faults(2, 0, 3) },
         Mutant { name: "released_lock", off: |d| d.released_lock = false, config: two_plans(1, 1, 3, 1) },
         Mutant { name: "end_marker", off: |d| d.end_marker = false, config: two_plans(1, 0, 2, 1) },

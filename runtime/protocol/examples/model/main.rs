@@ -21,16 +21,21 @@ const STATES_MAX: usize = 250_000_000;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    let only =
+        arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
     let mut good = true;
     if !has("--mutants") || has("--short") || has("--full") {
         let configs = if has("--full") { configs::full() } else { configs::short() };
-        for config in configs.into_iter().filter(|config| only.is_none_or(|name| config.name.starts_with(name))) {
+        for config in
+            configs.into_iter().filter(|config| only.is_none_or(|name| config.name.starts_with(name)))
+        {
             good &= holds(config);
         }
     }
     if !has("--full") || has("--mutants") {
-        for mutant in configs::mutants().into_iter().filter(|mutant| only.is_none_or(|name| mutant.name == name)) {
+        for mutant in
+            configs::mutants().into_iter().filter(|mutant| only.is_none_or(|name| mutant.name == name))
+        {
             good &= kills(mutant);
         }
     }
@@ -93,5 +98,6 @@ fn run(config: Config, defences: Defences) -> (Report, String) {
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0)
+        / 1024
 }

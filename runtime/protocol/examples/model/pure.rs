@@ -7,9 +7,7 @@ use protocol::defences::Defences;
 use protocol::going_live::{
     Action, Comeback, Event, GoingLive, JournalFacts, LiveGrant, Me, Phase, Promotion,
 };
-use protocol::identity::{
-    DrainId, Generation, Incarnation, Owner, PlacementHash, Seq, WorkerIndex, Writer,
-};
+use protocol::identity::{DrainId, Generation, Incarnation, Owner, PlacementHash, Seq, WorkerIndex, Writer};
 use protocol::journal::{Head, Ownership};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -118,32 +116,20 @@ pub enum Decision {
     Gone,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Question {
-    worker: u8,
-    life: u8,
-    lost: bool,
-    late: bool,
-    promoted: bool,
-    resume: u8,
-    machine: u16,
-    folds: [u16; 2],
-    reads: [u8; 2],
-}
-
 /// One question to *Going live*.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ask {
     pub worker: u8,
     pub life: u8,
-    pub lost: bool,
-    pub late: bool,
-    pub promoted: bool,
+    pub lost: u8,
     pub resume: u8,
     pub machine: u16,
     pub folds: [u16; 2],
     pub reads: [u8; 2],
 }
+
+/// Every wait is over: one that ends early is a reader that reads nothing new.
+const LATE_MS: u64 = 1_000_000;
 
 /// The library, by numbers.
 pub struct Pure {
@@ -154,7 +140,7 @@ pub struct Pure {
     machines: Interner<GoingLive>,
     folds: Interner<Ownership>,
     folded: Map<(u16, u16), u16>,
-    answers: Map<Question, (u16, Decision)>,
+    answers: Map<Ask, (u16, Decision)>,
     keeps_memory: [bool; 3],
 }
 
@@ -225,12 +211,11 @@ impl Pure {
         number
     }
 
-    fn me(&self, worker: u8, life: u8, lost: bool) -> Me {
+    fn me(&self, worker: u8, life: u8, lost: u8) -> Me {
         let config = self.worker(worker);
-        let comeback = if lost {
-            Comeback::Lost { previous: incarnation(worker, life - 1), attempt: 0, since_ms: 0 }
-        } else {
-            Comeback::Fresh
+        let comeback = match lost {
+            0 => Comeback::Fresh,
+            life => Comeback::Lost { previous: incarnation(worker, life), attempt: 0, since_ms: 0 },
         };
         Me {
             owner: self.owner(worker, life),
@@ -245,25 +230,13 @@ impl Pure {
 
     /// Asks *Going live*.
     pub fn next(&mut self, ask: Ask) -> (u16, Decision) {
-        let question = Question {
-            worker: ask.worker,
-            life: ask.life,
-            lost: ask.lost,
-            late: ask.late,
-            promoted: ask.promoted,
-            resume: ask.resume,
-            machine: ask.machine,
-            folds: ask.folds,
-            reads: ask.reads,
-        };
-        if let Some(known) = self.answers.get(&question) {
+        if let Some(known) = self.answers.get(&ask) {
             return known.clone();
         }
         let me = self.me(ask.worker, ask.life, ask.lost);
         let mut machine = self.machine(ask.machine).clone();
-        if ask.promoted {
-            machine.observe(&me, Event::Promoted(me.owner.generation()));
-        }
+        // A worker that waits for `promote` is one that is slow.
+        machine.observe(&me, Event::Promoted(me.owner.generation()));
         if ask.resume > 0 {
             machine.observe(&me, Event::Resume(DrainId(u64::from(ask.resume))));
         }
@@ -273,29 +246,31 @@ impl Pure {
                 let ownership = self.ownership(ask.folds[slot]);
                 JournalFacts {
                     own: own >> slot & 1 == 1,
+                    new_stage: false,
                     ownership,
                     read_to: Some(i64::from(ask.reads[slot])),
                     replayed: Some(ownership.seq()),
                 }
             })
             .collect();
-        let now_ms = if ask.late { 1_000_000 } else { 0 };
         let before = machine.clone();
-        let action = machine.next(&me, &self.defences, now_ms, &facts);
+        let action = machine.next(&me, &self.defences, LATE_MS, &facts);
         let decision = match action {
-            Action::Live(grant) => Decision::Live(grant.slots().iter().fold(0, |bits, slot| bits | 1 << slot)),
+            Action::Live(grant) => {
+                Decision::Live(grant.slots().iter().fold(0, |bits, slot| bits | 1 << slot))
+            }
             Action::StandAside { .. } => Decision::Aside,
             Action::Superseded | Action::GenerationCollision => Decision::Gone,
             Action::Follow(_) if machine.phase() == before.phase() => Decision::Wait,
             _ => Decision::Act,
         };
         let answer = (self.machines.number(machine), decision);
-        self.answers.insert(question, answer.clone());
+        self.answers.insert(ask, answer.clone());
         answer
     }
 
     /// Tells *Going live* what happened.
-    pub fn observe(&mut self, worker: u8, life: u8, lost: bool, machine: u16, event: Event) -> u16 {
+    pub fn observe(&mut self, worker: u8, life: u8, lost: u8, machine: u16, event: Event) -> u16 {
         let me = self.me(worker, life, lost);
         let mut next = self.machine(machine).clone();
         next.observe(&me, event);
@@ -322,8 +297,13 @@ fn grant(defences: Defences) -> LiveGrant {
     let mut ownership = Ownership::default();
     let mut life = GoingLive::new();
     loop {
-        let facts =
-            [JournalFacts { own: true, ownership: &ownership, read_to: Some(1), replayed: Some(Seq(0)) }];
+        let facts = [JournalFacts {
+            own: true,
+            new_stage: false,
+            ownership: &ownership,
+            read_to: Some(1),
+            replayed: Some(Seq(0)),
+        }];
         match life.next(&me, &defences, 0, &facts) {
             Action::Initialise => life.observe(&me, Event::Initialised),
             Action::Claim(orders) => {

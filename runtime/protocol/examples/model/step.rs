@@ -57,12 +57,12 @@ pub struct Label {
     worker: u8,
     generation: u8,
     index: u8,
+    life: u8,
     what: What,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    Promote,
     Drain(u8),
     Resume(u8),
     Marker(u8),
@@ -74,7 +74,7 @@ enum What {
     EndClaim,
     EndClaimLate,
     EndClaimLost,
-    Fence(u8),
+    Fence(u8, u8),
     Measure,
     Live(u8),
     NextLife,
@@ -100,25 +100,27 @@ impl Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.what {
-            What::Promote | What::Drain(_) | What::Resume(_) => "operator".to_owned(),
+            What::Drain(_) | What::Resume(_) => "operator".to_owned(),
             What::Marker(_) | What::LateEndTxn | What::Expire => "broker".to_owned(),
-            _ => format!("process {} (g{}.{})", char::from(b'A' + self.worker), self.generation, self.index),
+            _ if self.life == 0 => format!("g{}.{} new life", self.generation, self.index),
+            _ => format!("g{}.{} life {}", self.generation, self.index, self.life),
         };
-        write!(f, "{who:<18} ")?;
+        write!(f, "{who:<14} ")?;
         match self.what {
-            What::Promote => write!(f, "promotes the newest generation"),
             What::Drain(id) => write!(f, "asks for drain {id}"),
             What::Resume(id) => write!(f, "resumes drain {id}"),
             What::Marker(log) => write!(f, "writes the commit marker into log {log}"),
             What::LateEndTxn => write!(f, "receives the delayed EndTxn"),
-            What::Expire => write!(f, "aborts the transaction of process {} for its age", char::from(b'A' + self.worker)),
+            What::Expire => {
+                write!(f, "aborts the transaction of g{}.{} for its age", self.generation, self.index)
+            }
             What::Decide => write!(f, "reads, and goes on to the next step"),
             What::Init => write!(f, "init_transactions of its own id"),
             What::WriteClaim(units) => write!(f, "writes Claims, units {units:02b}"),
             What::EndClaim => write!(f, "commits its Claims"),
             What::EndClaimLate => write!(f, "commits its Claims; a copy of the EndTxn is still on its way"),
             What::EndClaimLost => write!(f, "commits its Claims; the broker loses them"),
-            What::Fence(id) => write!(f, "fences the id of process {}", char::from(b'A' + id)),
+            What::Fence(generation, worker) => write!(f, "fences the id of g{generation}.{worker}"),
             What::Measure => write!(f, "takes the high watermarks"),
             What::Live(units) => write!(f, "reads to the end and is LIVE, units {units:02b}"),
             What::NextLife => write!(f, "stands aside, then begins a new life"),
@@ -169,14 +171,14 @@ impl Model {
         world.expiries = self.config.expiries;
         world.drains = self.config.drains;
         for at in 0..self.config.workers.len() {
-            world.procs[at] = Proc { run: run::GOING, life: 1, ..Proc::default() };
+            world.procs[at] = Proc { run: run::GOING, ..Proc::default() };
         }
         world
     }
 
     fn label(&self, worker: u8, what: What) -> Label {
         let config = self.pure.worker(worker);
-        Label { worker, generation: config.generation as u8, index: config.worker as u8, what }
+        Label { worker, generation: config.generation as u8, index: config.worker as u8, life: 0, what }
     }
 
     fn id(&self, worker: u8) -> u8 {
@@ -189,26 +191,38 @@ impl Model {
         self.broker(world, out);
         for worker in 0..self.config.workers.len() as u8 {
             let proc = world.procs[usize::from(worker)];
+            let before = out.len();
             match proc.run {
                 run::GOING => self.going(world, worker, &proc, out),
                 run::LIVE => self.live(world, worker, &proc, out),
                 _ => {}
             }
-            let remembers = proc.run == run::LIVE || proc.run == run::GOING && (proc.epoch > 0 || proc.lost);
+            let remembers =
+                proc.run == run::LIVE || proc.run == run::GOING && (proc.epoch > 0 || proc.lost > 0);
             if world.crashes > 0 && remembers {
                 let mut next = *world;
                 next.crashes -= 1;
                 self.new_life(&mut next, worker, false);
                 out.push((self.label(worker, What::Crash), next));
             }
+            for (label, next) in &mut out[before..] {
+                label.life = proc.life.max(next.procs[usize::from(worker)].life);
+            }
+        }
+        out.iter_mut().for_each(|(_, next)| self.sort_twins(next));
+    }
+
+    /// Two processes of one id are the same but for what they do: which is which does not matter.
+    fn sort_twins(&self, world: &mut World) {
+        for second in 1..self.config.workers.len() {
+            let first = usize::from(self.ids[second]);
+            if first != second && world.procs[first] > world.procs[second] {
+                world.procs.swap(first, second);
+            }
         }
     }
 
     fn operator(&self, world: &World, out: &mut Out) {
-        let generations = self.config.workers.iter().any(|worker| worker.generation > 1);
-        if generations && !world.promoted {
-            out.push((self.label(0, What::Promote), World { promoted: true, ..*world }));
-        }
         if world.drains > 0 && world.drain == world.resumed {
             let drain = world.drain + 1;
             let next = World { drain, drains: world.drains - 1, ..*world };
@@ -256,9 +270,7 @@ impl Model {
     /// Memory is gone. `lost` when the last life was fenced or lost a transaction.
     fn new_life(&self, world: &mut World, worker: u8, lost: bool) {
         let proc = &mut world.procs[usize::from(worker)];
-        let used = proc.run == run::LIVE || proc.epoch > 0;
-        let life = proc.life + u8::from(used);
-        *proc = Proc { run: run::GOING, life, lost: lost && used, ..Proc::default() };
+        *proc = Proc { run: run::GOING, lost: if lost { proc.life } else { 0 }, ..Proc::default() };
         // A life that can never initialise again does nothing any more.
         if world.epochs[usize::from(self.id(worker))] >= self.config.inits {
             world.procs[usize::from(worker)] = Proc { run: run::GONE, ..Proc::default() };
@@ -290,14 +302,11 @@ impl Model {
         for journal in 0..self.config.journals {
             folds[journal] = self.fold(world, journal, read[journal]);
         }
-        let generation = self.pure.worker(worker).generation;
-        let resumable = world.resumed > 0 && generation == 1;
+        let resumable = self.pure.worker(worker).generation == 1;
         self.pure.next(Ask {
-            worker,
+            worker: self.id(worker),
             life: proc.life,
             lost: proc.lost,
-            late: true,
-            promoted: generation == 1 || world.promoted,
             resume: if resumable { world.resumed } else { 0 },
             machine: proc.machine,
             folds,
@@ -306,9 +315,8 @@ impl Model {
     }
 
     fn going(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
-        let fresh: [u8; 2] = std::array::from_fn(|log| {
-            if log < self.config.journals { self.readable(world, log) } else { 0 }
-        });
+        let fresh: [u8; 2] =
+            std::array::from_fn(|log| if log < self.config.journals { self.readable(world, log) } else { 0 });
         match self.pure.phase(proc.machine).clone() {
             Phase::Standby => self.decide(world, worker, proc, fresh, out),
             Phase::Releasing(..) => {
@@ -324,7 +332,7 @@ impl Model {
                 }
             }
             Phase::Claiming(_) if !self.pure.defences.claim => self.decide(world, worker, proc, fresh, out),
-            Phase::Initialising(_) => self.initialise(world, worker, proc, out),
+            Phase::Initialising(_) => self.initialise(world, worker, out),
             Phase::Claiming(attempt) => self.claim(world, worker, proc, &attempt.orders, out),
             Phase::Fencing(_, ids) => {
                 let ids: Vec<u8> = ids.iter().filter_map(|id| self.worker_of(*id)).collect();
@@ -348,6 +356,10 @@ impl Model {
             Decision::Act => {
                 let proc = &mut next.procs[usize::from(worker)];
                 (proc.machine, proc.read) = (machine, read);
+                let forgets = matches!(self.pure.phase(machine), Phase::Fencing(..) | Phase::Measuring(..));
+                if forgets && self.pure.defences.read_to_high_watermark {
+                    proc.read = [0; 2];
+                }
                 What::Decide
             }
             Decision::Live(units) => {
@@ -356,7 +368,6 @@ impl Model {
             }
             Decision::Aside => {
                 self.new_life(&mut next, worker, false);
-                next.procs[usize::from(worker)].lost = false;
                 What::NextLife
             }
             Decision::Gone => {
@@ -381,26 +392,29 @@ impl Model {
             }
         }
         (live.next_seq, live.next_pos) = (live.seq, live.pos);
-        live.lost = false;
+        live.lost = 0;
         world.procs[usize::from(worker)] = live;
     }
 
     fn event(&mut self, world: &mut World, worker: u8, event: Event) {
         let proc = world.procs[usize::from(worker)];
-        let machine = self.pure.observe(worker, proc.life, proc.lost, proc.machine, event);
+        let machine = self.pure.observe(self.id(worker), proc.life, proc.lost, proc.machine, event);
         let proc = &mut world.procs[usize::from(worker)];
         (proc.machine, proc.sub) = (machine, 0);
     }
 
-    fn initialise(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
+    fn initialise(&mut self, world: &World, worker: u8, out: &mut Out) {
         let id = self.id(worker);
-        // A second attempt of one life keeps its epoch when the crate asks for another init: count it the same.
-        let _ = proc;
         if world.epochs[usize::from(id)] >= self.config.inits {
             return;
         }
         let mut next = *world;
-        next.procs[usize::from(worker)].epoch = next.init(id);
+        let epoch = next.init(id);
+        let proc = &mut next.procs[usize::from(worker)];
+        proc.epoch = epoch;
+        if proc.life == 0 {
+            proc.life = epoch;
+        }
         self.event(&mut next, worker, Event::Initialised);
         out.push((self.label(worker, What::Init), next));
     }
@@ -456,7 +470,7 @@ impl Model {
     fn claim_record(&mut self, worker: u8, life: u8, order: &ClaimOrder) -> u16 {
         let config = self.pure.worker(worker);
         let claim = ClaimHead {
-            owner: self.pure.owner(worker, life),
+            owner: self.pure.owner(self.id(worker), life),
             plan: pipeline::plan::PlanHash([config.plan; 16]),
             placement: protocol::identity::PlacementHash(u64::from(config.generation)),
             resume: order.resume,
@@ -476,20 +490,18 @@ impl Model {
             if next.procs[usize::from(worker)].sub == all {
                 self.event(&mut next, worker, Event::Fenced);
             }
-            out.push((self.label(worker, What::Fence(*id)), next));
+            let writer = self.pure.worker(*id);
+            let what = What::Fence(writer.generation as u8, writer.worker as u8);
+            out.push((self.label(worker, what), next));
         }
     }
 
     fn measure(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
         let mut next = *world;
-        let (machine, decision) = self.ask(world, worker, proc, proc.read);
+        // Which journals to measure was decided before: what was read since does not matter, so nothing is read.
+        let (machine, _) = self.ask(world, worker, proc, [0; 2]);
         next.procs[usize::from(worker)].machine = machine;
         let Phase::Measuring(_, slots) = self.pure.phase(machine).clone() else { return };
-        if decision == Decision::Gone {
-            next.procs[usize::from(worker)] = Proc { run: run::GONE, ..Proc::default() };
-            out.push((self.label(worker, What::Gone), next));
-            return;
-        }
         let ends = slots.iter().map(|slot| i64::from(world.logs[*slot as usize].len)).collect();
         self.event(&mut next, worker, Event::Ends(ends));
         out.push((self.label(worker, What::Measure), next));
@@ -558,7 +570,7 @@ impl Model {
 
     fn write_commits(&mut self, world: &mut World, worker: u8, proc: &Proc, units: u8) {
         let id = self.id(worker);
-        let owner = self.pure.owner(worker, proc.life);
+        let owner = self.pure.owner(self.id(worker), proc.life);
         for unit in (0..self.config.journals).filter(|unit| units >> unit & 1 == 1) {
             let seq = proc.seq[unit] + 1;
             let end = if self.config.data == Data::Blocks && unit == 1 {
@@ -585,7 +597,7 @@ impl Model {
             return;
         }
         let drain = DrainId(u64::from(world.drain));
-        let owner = self.pure.owner(worker, proc.life);
+        let owner = self.pure.owner(self.id(worker), proc.life);
         for unit in (0..self.config.journals).filter(|unit| proc.units >> unit & 1 == 1) {
             if !self.may_release(world, unit, proc.pos[unit], drain) {
                 continue;
@@ -671,7 +683,8 @@ impl Model {
         let (mut last_seq, mut last_end) = (0, 0);
         for entry in world.logs[journal].entries() {
             let committed = entry.state == txn::COMMITTED || entry.state == txn::DECIDED;
-            if let Record::Journal { head: Head::Commit { seq, .. }, start, end } = self.pure.get(entry.record)
+            if let Record::Journal { head: Head::Commit { seq, .. }, start, end } =
+                self.pure.get(entry.record)
                 && committed
             {
                 if seq.0 != last_seq + 1 || start != last_end {
@@ -691,7 +704,10 @@ impl Model {
         if self.config.data != Data::Outputs {
             return None;
         }
-        let committed = world.logs[DATA].entries().iter().filter(|entry| entry.state == txn::COMMITTED || entry.state == txn::DECIDED);
+        let committed = world.logs[DATA]
+            .entries()
+            .iter()
+            .filter(|entry| entry.state == txn::COMMITTED || entry.state == txn::DECIDED);
         let mut seen = 0u32;
         for entry in committed {
             if let Record::Output(seq) = self.pure.get(entry.record) {
@@ -714,12 +730,15 @@ impl Model {
         for (at, first) in live.iter().enumerate() {
             for second in &live[at + 1..] {
                 let units = |worker: &u8| world.procs[usize::from(*worker)].units;
-                let name = |worker: &u8| char::from(b'A' + *worker);
+                let name = |worker: &u8| {
+                    let config = self.pure.worker(*worker);
+                    format!("g{}.{}", config.generation, config.worker)
+                };
                 if units(first) & units(second) != 0 {
-                    return Some(format!("processes {} and {} both own a unit", name(first), name(second)));
+                    return Some(format!("{} and {} both own a unit", name(first), name(second)));
                 }
                 if self.pure.worker(*first).plan != self.pure.worker(*second).plan {
-                    return Some(format!("processes {} and {} are live with two plans", name(first), name(second)));
+                    return Some(format!("{} and {} are live with two plans", name(first), name(second)));
                 }
             }
         }
@@ -741,10 +760,11 @@ impl Model {
             })
             .last()
             .unwrap_or(0);
-        let behind = &world.logs[DATA].entries()[usize::from(consumed).min(world.logs[DATA].entries().len())..];
-        let lost = behind.iter().any(|entry| {
-            entry.state != txn::ABORTED && self.pure.get(entry.record) == Record::Block
-        });
+        let behind =
+            &world.logs[DATA].entries()[usize::from(consumed).min(world.logs[DATA].entries().len())..];
+        let lost = behind
+            .iter()
+            .any(|entry| entry.state != txn::ABORTED && self.pure.get(entry.record) == Record::Block);
         lost.then(|| "the new plan is live, and a block of the old one is never consumed".to_owned())
     }
 }

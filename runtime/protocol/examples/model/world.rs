@@ -22,7 +22,6 @@ pub mod txn {
 
 /// What a worker is doing.
 pub mod run {
-    pub const OFF: u8 = 0;
     pub const GOING: u8 = 1;
     pub const LIVE: u8 = 2;
     /// Superseded: idle for ever.
@@ -59,11 +58,13 @@ impl Log {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Proc {
     pub run: u8,
+    /// The epoch of the first own init of this life, 0 before: no two lives of one id share it.
     pub life: u8,
-    pub lost: bool,
+    /// The life before, when it was fenced or lost a transaction; else 0.
+    pub lost: u8,
     pub machine: u16,
     /// Of the own producer; 0 before the own init.
     pub epoch: u8,
@@ -88,7 +89,6 @@ pub struct World {
     pub logs: [Log; LOGS],
     pub epochs: [u8; WORKERS],
     pub procs: [Proc; WORKERS],
-    pub promoted: bool,
     pub commits: u8,
     pub crashes: u8,
     pub aborts: u8,
@@ -110,7 +110,6 @@ impl World {
             logs: [log; LOGS],
             epochs: [0; WORKERS],
             procs: [Proc::default(); WORKERS],
-            promoted: false,
             commits: 0,
             crashes: 0,
             aborts: 0,
@@ -189,15 +188,16 @@ impl World {
         }
         out.extend(self.epochs);
         out.extend([
-            u8::from(self.promoted) | self.drain << 1 | self.resumed << 3 | self.drains << 5,
+            self.drain | self.resumed << 2 | self.drains << 4,
             self.commits | self.crashes << 4,
             self.aborts | self.delays << 2 | self.lost_claims << 4 | self.expiries << 6,
             self.delayed.0 << 5 | self.delayed.1,
         ]);
         for proc in &self.procs {
-            out.push(proc.run | proc.life << 2 | u8::from(proc.lost) << 7);
+            out.push(proc.run | proc.life << 2);
             match proc.run {
                 run::GOING => out.extend([
+                    proc.lost,
                     proc.machine as u8,
                     (proc.machine >> 8) as u8,
                     proc.epoch,
@@ -231,17 +231,17 @@ impl World {
         }
         world.epochs.iter_mut().for_each(|epoch| *epoch = next());
         let [flags, budget, faults, delayed] = [next(), next(), next(), next()];
-        world.promoted = flags & 1 == 1;
-        (world.drain, world.resumed, world.drains) = (flags >> 1 & 3, flags >> 3 & 3, flags >> 5);
+        (world.drain, world.resumed, world.drains) = (flags & 3, flags >> 2 & 3, flags >> 4);
         (world.commits, world.crashes) = (budget & 15, budget >> 4);
         (world.aborts, world.delays) = (faults & 3, faults >> 2 & 3);
         (world.lost_claims, world.expiries) = (faults >> 4 & 3, faults >> 6);
         world.delayed = (delayed >> 5, delayed & 31);
         for proc in &mut world.procs {
             let head = next();
-            (proc.run, proc.life, proc.lost) = (head & 3, head >> 2 & 31, head >> 7 == 1);
+            (proc.run, proc.life) = (head & 3, head >> 2);
             match proc.run {
                 run::GOING => {
+                    proc.lost = next();
                     proc.machine = u16::from(next()) | u16::from(next()) << 8;
                     proc.epoch = next();
                     proc.read = [next(), next()];

@@ -246,7 +246,11 @@ fn reading(look: &Look<'_>, mut attempt: Attempt, ends: Vec<(Slot, i64)>) -> (Ph
     match look.newest_claims(&attempt.orders) {
         Newest::Mine => {}
         Newest::Twin => return (Phase::Standby, Action::StandAside { until_ms: look.back_off_end() }),
-        Newest::Another => return (Phase::Initialising(attempt), Action::Initialise),
+        Newest::Another => {
+            // What was fenced before the new Claim may have come back before it.
+            attempt.fenced.clear();
+            return (Phase::Initialising(attempt), Action::Initialise);
+        }
     }
     if !look.older_plans_drained() {
         return (Phase::Standby, Action::Follow(WaitingFor::Drain));

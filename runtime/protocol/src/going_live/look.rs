@@ -92,10 +92,19 @@ impl Look<'_> {
             || self.journals.iter().any(|journal| journal.ownership.claim_of(mine).is_some())
     }
 
-    /// True when no journal of the pipeline is still worked on with another plan.
+    /// True when no journal of the pipeline is still worked on with another plan. Where another plan was, a journal that
+    /// its owners never reached is not drained either: the unit has not consumed what others wrote for it. Only a stage
+    /// that the other plan does not have is.
     pub fn older_plans_drained(&self) -> bool {
-        !self.defences.drained_everywhere
-            || self.journals.iter().all(|journal| journal.ownership.open_to(self.me.plan))
+        if !self.defences.drained_everywhere {
+            return true;
+        }
+        let plan = self.me.plan;
+        let changed = self.journals.iter().any(|journal| journal.ownership.knows_other_than(plan));
+        self.journals.iter().all(|journal| {
+            let untouched = journal.ownership.untouched_but_by(plan);
+            journal.ownership.open_to(plan) && (!untouched || !changed || journal.new_stage)
+        })
     }
 
     /// Own journals that may be claimed, each with the drain that its Claim ends; and a drain that holds one back.

@@ -141,6 +141,9 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
         out.option(base.pointer.as_ref(), write_pointer).number(base.through.0);
     });
     write_inputs(out, &claim.inputs);
+    out.list(&claim.stages, |out, stage| {
+        out.text(stage);
+    });
 }
 
 fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
@@ -163,6 +166,7 @@ fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
             })
         })?,
         inputs: read_inputs(from)?,
+        stages: from.list("stages", |from| Ok(Arc::from(from.text("stage")?)))?,
     })
 }
 

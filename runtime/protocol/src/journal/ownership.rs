@@ -108,6 +108,7 @@ pub struct Ownership {
     claims: Vec<(u32, ClaimHead)>,
     releases: Vec<(u32, Generation)>,
     in_force: Option<PlanHash>,
+    before: Option<PlanHash>,
     lock: Option<Lock>,
     commit: Option<(Owner, Seq)>,
     writers: Vec<Writer>,
@@ -154,6 +155,9 @@ impl Ownership {
             claim.owner.generation() > lock.generation || claim.resume == Some(lock.drain)
         });
         if lifted || self.in_force.is_none() {
+            if self.in_force != Some(claim.plan) {
+                self.before = self.in_force;
+            }
             self.in_force = Some(claim.plan);
             self.lock = None;
         }
@@ -241,6 +245,16 @@ impl Ownership {
     /// they are drained.
     pub fn open_to(&self, plan: PlanHash) -> bool {
         self.in_force.is_none_or(|in_force| in_force == plan) || self.lock.is_some()
+    }
+
+    /// True when owners with another plan are or were here.
+    pub fn knows_other_than(&self, plan: PlanHash) -> bool {
+        [self.in_force, self.before].into_iter().flatten().any(|known| known != plan)
+    }
+
+    /// True when nobody has ever been live here: there is no Claim but those of this plan, and no commit.
+    pub fn untouched_but_by(&self, plan: PlanHash) -> bool {
+        !self.knows_other_than(plan) && self.commit.is_none()
     }
 
     /// Every transactional id that the journal names, sorted.

@@ -59,6 +59,9 @@ pub struct Claim {
     pub base: Option<Base>,
     /// The inputs of the unit, in the order of the plan.
     pub inputs: Vec<ClaimedInput>,
+    /// Names of all stages of the plan: a later plan has to know which journals belong to this one, those in which
+    /// nobody has claimed yet included.
+    pub stages: Vec<Arc<str>>,
 }
 
 /// State to start from: the snapshot, and the commits of this journal behind it up to `through`.
