@@ -1,1 +1,19 @@
-//! (see docs/ARCHITECTURE.md)
+//! The program `weir-operator`: keeps the cluster as the custom resources say.
+//!
+//! ```text
+//!  watch ──> controller ──> pipeline::reconcile: observe → validate → plan → build → apply → report
+//!                      └──> window::reconcile
+//!  serve: /health /ready /metrics
+//! ```
+//!
+//! The operator holds no Kafka credential and has no right on Secrets: what is in Kafka it knows from the control API
+//! of the pods. Nothing that decides is kept only in its memory: the status of each object is the journal.
+
+pub mod context;
+pub mod controller;
+pub mod metrics;
+pub mod pipeline;
+pub mod pods;
+pub mod serve;
+pub mod settings;
+pub mod window;

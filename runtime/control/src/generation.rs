@@ -28,7 +28,7 @@ pub const FILE_PATH: &str = "/etc/weir/generation.yaml";
 /// The key of the ConfigMap that holds the file.
 pub const FILE_KEY: &str = "generation.yaml";
 /// Where the pods of the operator find Secrets: `<this>/<secret name>/<key>`. A missing Secret is an empty directory.
-pub const SECRETS_DIRECTORY: &str = "/etc/weir/secrets";
+pub const SECRETS_DIRECTORY: &str = "/etc/weir-secrets";
 /// Environment variable with the pod's name, `<pipeline>-g<generation>-<ordinal>`.
 pub const POD_NAME_VARIABLE: &str = "WEIR_POD_NAME";
 

@@ -1,0 +1,80 @@
+//! What every reconcile needs: the client, the pods, the settings, and memory that only speeds up or smooths.
+
+use crate::metrics::Metrics;
+use crate::pipeline::report::Counted;
+use crate::pods::Pods;
+use crate::settings::Settings;
+use kube::Client;
+use kube::runtime::events::Recorder;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Name under which the operator owns fields of objects.
+pub const FIELD_MANAGER: &str = "weir-operator";
+/// First pause after a failed reconcile; it doubles with each further failure.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause after failed reconciles.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What every reconcile needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// The control API of the pods.
+    pub pods: Pods,
+    /// Events.
+    pub recorder: Recorder,
+    /// How the operator was started.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Reconciles that failed in a row, by object.
+    failures: Mutex<HashMap<String, u32>>,
+    /// Counters of the pods at the last look, by uid of the pipeline. Losing it loses no decision: what is counted
+    /// while it is lost is missing from a column.
+    counted: Mutex<HashMap<String, Counted>>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(client: Client, pods: Pods, recorder: Recorder, settings: Settings, metrics: Metrics) -> Self {
+        Self {
+            client,
+            pods,
+            recorder,
+            settings,
+            metrics,
+            failures: Mutex::default(),
+            counted: Mutex::default(),
+        }
+    }
+
+    /// How long to wait after the failure of `key`: exponential, with a cap.
+    pub fn pause_after_failure(&self, key: &str) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(key.to_owned()).or_default();
+        let pause = PAUSE_FIRST.saturating_mul(1 << (*count).min(6));
+        *count += 1;
+        pause.min(PAUSE_MAX)
+    }
+
+    /// The failures of `key` are over.
+    pub fn succeeded(&self, key: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// The counters of the pods of `uid` at the last look.
+    pub fn counted(&self, uid: &str) -> Counted {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Keeps the counters of the pods of `uid`, or forgets them.
+    pub fn keep_counted(&self, uid: &str, counted: Option<Counted>) {
+        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match counted {
+            Some(counted) => all.insert(uid.to_owned(), counted),
+            None => all.remove(uid),
+        };
+    }
+}

@@ -1,0 +1,213 @@
+//! The controllers: what is watched, and which object each change wakes.
+
+use crate::context::Context;
+use crate::metrics::Metrics;
+use crate::pipeline::{PIPELINE_LABEL, references};
+use crate::pods::Pods;
+use crate::serve::{self, Readiness};
+use crate::settings::Settings;
+use crate::window::WindowContext;
+use crate::{pipeline, pods, window};
+use control::Condition as Kind;
+use crds::condition::find;
+use crds::{StreamPipeline, StreamWindow};
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::controller::Config;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Reconciles of one kind that run at the same time.
+const RECONCILES_AT_ONCE: u16 = 16;
+
+type Pipeline = DeserializeGuard<StreamPipeline>;
+type Window = DeserializeGuard<StreamWindow>;
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No access to a cluster.
+    #[error("failed to find out how to reach the cluster")]
+    Cluster(#[source] kube::Error),
+    /// The client of the pods.
+    #[error("failed to prepare the client of the pods")]
+    Pods(#[source] pods::Error),
+    /// The metrics.
+    #[error("failed to register the metrics")]
+    Metrics(#[source] prometheus::Error),
+    /// The signal that ends the process.
+    #[error("failed to listen for the signal that ends the process")]
+    Signal(#[source] std::io::Error),
+    /// An HTTP server.
+    #[error("failed to serve HTTP")]
+    Serve(#[source] serve::Error),
+}
+
+/// Runs until the process is told to end, and finishes the reconciles that have begun.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let client = Client::try_default().await.map_err(Error::Cluster)?;
+    let metrics = Metrics::new().map_err(Error::Metrics)?;
+    let pods = Pods::new().map_err(Error::Pods)?;
+    let reporter = Reporter { controller: "weir-operator".to_owned(), instance: None };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let (health_address, metrics_address) = (settings.health_address, settings.metrics_address);
+    let context = Arc::new(Context::new(client, pods, recorder, settings, metrics.clone()));
+    let (stop, stopped) = watch::channel(false);
+    let readiness = Readiness::default();
+    let work = async {
+        let controllers = controllers(context, readiness.clone(), stopped.clone());
+        let signal = async {
+            let result = termination().await;
+            readiness.set(false);
+            tracing::info!("the process is told to end");
+            // Nobody listens any more when everything has ended already.
+            let _ = stop.send(true);
+            result
+        };
+        tokio::join!(controllers, signal).1
+    };
+    let health = serve::health(health_address, readiness.clone(), stopped.clone());
+    let numbers = serve::metrics(metrics_address, metrics, stopped.clone());
+    let served = async { tokio::try_join!(health, numbers).map_err(Error::Serve) };
+    tokio::select! {
+        result = async { tokio::join!(work, served) } => result.0.and(result.1.map(drop)),
+    }
+}
+
+async fn termination() -> Result<(), Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn api<K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>>(
+    context: &Context,
+) -> Api<K> {
+    match &context.settings.namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    }
+}
+
+async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch::Receiver<bool>) {
+    let ours = watcher::Config::default().labels(PIPELINE_LABEL);
+    let stop = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is the end as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let pipelines =
+        Controller::new(api::<Pipeline>(&context), watcher::Config::default()).with_config(config.clone());
+    let store = pipelines.store();
+    let (of_windows, of_maps) = (store.clone(), store.clone());
+    let pipelines = pipelines
+        .owns(api::<StatefulSet>(&context), ours.clone())
+        .owns(api::<Job>(&context), ours.clone())
+        .watches(api::<Pod>(&context), ours, |pod| labelled(&pod))
+        .watches(api::<Window>(&context), watcher::Config::default(), move |window| {
+            users_of_window(&of_windows, &window)
+        })
+        .watches(api::<PartialObjectMeta<ConfigMap>>(&context), watcher::Config::default(), move |map| {
+            users_of_map(&of_maps, &map)
+        })
+        .graceful_shutdown_on(stop(stopped.clone()))
+        .run(pipeline::reconcile, pipeline::after_failure, context.clone())
+        .for_each(async |result| log(result.map(drop)));
+    let windows = Controller::new(api::<Window>(&context), watcher::Config::default()).with_config(config);
+    let window_store = windows.store();
+    let window_context = Arc::new(WindowContext { shared: context.clone(), pipelines: store.clone() });
+    let windows = windows
+        .watches(api::<Pipeline>(&context), watcher::Config::default(), |pipeline| windows_of(&pipeline))
+        .graceful_shutdown_on(stop(stopped.clone()))
+        .run(window::reconcile, window::after_failure, window_context)
+        .for_each(async |result| log(result.map(drop)));
+    let ready = async {
+        let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
+        readiness.set(listed.0.is_ok() && listed.1.is_ok() && !*stopped.borrow());
+    };
+    let counting = count(&store, &context.metrics, stopped.clone());
+    tokio::join!(pipelines, windows, ready, counting);
+}
+
+/// What the runtime of the controllers reports besides failed reconciles, which are logged where they are handled.
+fn log<E: std::error::Error>(result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::debug!(error = %error, "a watch or a reconcile reports");
+    }
+}
+
+/// Keeps the number of pipelines by status.
+async fn count(store: &Store<Pipeline>, metrics: &Metrics, mut stopped: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let pipelines = store.state();
+        let status = |pipeline: &Arc<Pipeline>| {
+            let status = pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref());
+            status.and_then(|status| find(&status.conditions, Kind::Ready)).map(|ready| ready.reason.clone())
+        };
+        let reasons: Vec<String> = pipelines
+            .iter()
+            .map(|pipeline| status(pipeline).unwrap_or_else(|| "Unknown".to_owned()))
+            .collect();
+        metrics.count_pipelines(reasons.iter().map(String::as_str));
+    }
+}
+
+/// The pipeline that an object was made for.
+fn labelled<K: ResourceExt>(object: &K) -> Option<ObjectRef<Pipeline>> {
+    let name = object.labels().get(PIPELINE_LABEL)?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
+}
+
+fn users_of_window(store: &Store<Pipeline>, window: &Window) -> Vec<ObjectRef<Pipeline>> {
+    users(store, window.namespace(), |pipeline| {
+        references::windows(&pipeline.spec).contains(&window.name_any())
+    })
+}
+
+fn users_of_map(store: &Store<Pipeline>, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Pipeline>> {
+    users(store, map.namespace(), |pipeline| {
+        references::config_maps(&pipeline.spec).contains(&map.name_any())
+    })
+}
+
+fn users(
+    store: &Store<Pipeline>,
+    namespace: Option<String>,
+    uses: impl Fn(&StreamPipeline) -> bool,
+) -> Vec<ObjectRef<Pipeline>> {
+    let pipelines = store.state();
+    let same = pipelines.iter().filter(|pipeline| pipeline.namespace() == namespace);
+    same.filter(|pipeline| pipeline.0.as_ref().is_ok_and(&uses))
+        .map(|pipeline| ObjectRef::from_obj(&**pipeline))
+        .collect()
+}
+
+/// The windows that a pipeline refers to. A window that it no longer refers to learns that by the next change of it or
+/// of another user.
+fn windows_of(pipeline: &Pipeline) -> Vec<ObjectRef<Window>> {
+    let Ok(object) = &pipeline.0 else { return Vec::new() };
+    let namespace = object.namespace().unwrap_or_default();
+    let reported = object.status.iter().flat_map(|status| &status.references);
+    let reported =
+        reported.filter(|reference| reference.kind == "StreamWindow").map(|reference| reference.name.clone());
+    let mut names = references::windows(&object.spec);
+    names.extend(reported);
+    names.into_iter().map(|name| ObjectRef::new(&name).within(&namespace)).collect()
+}

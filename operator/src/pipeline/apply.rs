@@ -1,0 +1,217 @@
+//! Does what was decided, in the order in which it was decided. No decision is made here: writing the intent comes
+//! first, every effect is idempotent, and what is missing already needs no removal.
+
+use super::FINALIZER;
+use super::build::{Manifests, Work};
+use super::observe::Observed;
+use super::plan::Intent;
+use super::report::merge_patch;
+use crate::context::{Context, FIELD_MANAGER};
+use crds::StreamPipeline;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::fmt::Debug;
+
+/// Which write failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The list of finalizers.
+    #[error("failed to change the finalizers of StreamPipeline {0}")]
+    Finalizer(String, #[source] kube::Error),
+    /// The intent has no JSON form.
+    #[error("failed to encode the intent of StreamPipeline {0}")]
+    Encode(String, #[source] serde_json::Error),
+    /// The intent. A conflict means that the decision was made of an old object.
+    #[error("failed to write the intent of StreamPipeline {0}")]
+    Intent(String, #[source] kube::Error),
+    /// An object that is to be.
+    #[error("failed to apply {kind} {name}")]
+    Apply {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// A StatefulSet that gets another number of pods.
+    #[error("failed to resize StatefulSet {0}")]
+    Resize(String, #[source] kube::Error),
+    /// An object that is to go.
+    #[error("failed to remove {kind} {name}")]
+    Remove {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+}
+
+impl Error {
+    /// The intent was written before it failed, so that the status may be written as well.
+    pub fn after_intent(&self) -> bool {
+        match self {
+            Self::Finalizer(..) | Self::Encode(..) | Self::Intent(..) => false,
+            Self::Apply { .. } | Self::Resize(..) | Self::Remove { .. } => true,
+        }
+    }
+}
+
+/// Writes the intent, then does the work.
+pub async fn apply(
+    observed: &Observed,
+    intent: &Intent,
+    work: Vec<Work>,
+    context: &Context,
+) -> Result<(), Error> {
+    let executor =
+        Executor { observed, context, namespace: observed.pipeline.namespace().unwrap_or_default() };
+    let mut version = observed.pipeline.resource_version();
+    // Nothing is made, not even the intent, for an object that could disappear without cleaning up.
+    if work.iter().any(|work| matches!(work, Work::AddFinalizer)) {
+        let mut finalizers = observed.pipeline.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        version = executor.finalizers(finalizers, version).await?;
+        context.metrics.operated("protect");
+    }
+    executor.intent(intent, version).await?;
+    for work in work {
+        executor.act(work).await?;
+    }
+    Ok(())
+}
+
+struct Executor<'a> {
+    observed: &'a Observed,
+    context: &'a Context,
+    namespace: String,
+}
+
+impl Executor<'_> {
+    fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
+        Api::namespaced(self.context.client.clone(), &self.namespace)
+    }
+
+    async fn finalizers(
+        &self,
+        finalizers: Vec<String>,
+        version: Option<String>,
+    ) -> Result<Option<String>, Error> {
+        let name = self.observed.name();
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = self.api::<StreamPipeline>();
+        match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(object) => Ok(object.metadata.resource_version),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(source) => Err(Error::Finalizer(name, source)),
+        }
+    }
+
+    /// Written with the version of the object that the decision was made of, so that two decisions never mix.
+    async fn intent(&self, intent: &Intent, version: Option<String>) -> Result<(), Error> {
+        let name = self.observed.name();
+        let before = self.observed.status();
+        let mut after = before.clone();
+        intent.write(&mut after);
+        let patch = merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?;
+        let Some(status) = patch else { return Ok(()) };
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written =
+            self.api::<StreamPipeline>().patch_status(&name, &parameters, &Patch::Merge(&patch)).await;
+        written.map(drop).map_err(|source| Error::Intent(name, source))
+    }
+
+    async fn act(&self, work: Work) -> Result<(), Error> {
+        let operation = match work {
+            Work::AddFinalizer => return Ok(()),
+            Work::RemoveFinalizer => {
+                let others = self.observed.pipeline.finalizers().iter().filter(|name| *name != FINALIZER);
+                self.finalizers(others.cloned().collect(), None).await?;
+                "release"
+            }
+            Work::Start(manifests) => {
+                self.start(*manifests).await?;
+                "start"
+            }
+            Work::Resize(name, replicas) => {
+                self.resize(name, replicas).await?;
+                "resize"
+            }
+            Work::Remove(name) => {
+                self.remove::<StatefulSet>("StatefulSet", name).await?;
+                "remove"
+            }
+            Work::Tell(addresses, instruction) => {
+                self.context.pods.tell(&addresses, &instruction).await;
+                "tell"
+            }
+            Work::Clean(job) => {
+                self.put::<Job>(*job).await?;
+                "clean"
+            }
+            Work::Forget(name) => {
+                self.remove::<ConfigMap>("ConfigMap", name).await?;
+                "forget"
+            }
+        };
+        self.context.metrics.operated(operation);
+        Ok(())
+    }
+
+    async fn start(&self, manifests: Manifests) -> Result<(), Error> {
+        self.put::<ServiceAccount>(manifests.service_account).await?;
+        self.put::<Service>(manifests.service).await?;
+        if let Some(config_map) = manifests.config_map {
+            self.put::<ConfigMap>(config_map).await?;
+        }
+        self.put::<StatefulSet>(manifests.stateful_set).await
+    }
+
+    async fn put<K>(&self, object: K) -> Result<(), Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let name = object.name_any();
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let applied = self.api::<K>().patch(&name, &parameters, &Patch::Apply(&object)).await;
+        applied.map(drop).map_err(|source| Error::Apply { kind: K::kind(&()).into_owned(), name, source })
+    }
+
+    async fn resize(&self, name: String, replicas: i32) -> Result<(), Error> {
+        let patch = json!({"spec": {"replicas": replicas}});
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let resized = self.api::<StatefulSet>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
+        resized.map(drop).map_err(|source| Error::Resize(name, source))
+    }
+
+    async fn remove<K>(&self, kind: &'static str, name: String) -> Result<(), Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match self.api::<K>().delete(&name, &DeleteParams::background()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(source) => Err(Error::Remove { kind, name, source }),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The objects that the actions need. Pure.
+//!
+//! Everything is made for one generation and named after it, except what all generations of a pipeline share: the
+//! ServiceAccount, the headless Service and the Job that deletes internal topics.
+
+mod pod;
+mod size;
+
+use super::observe::Observed;
+use super::plan::{Action, Decision};
+use super::validate::{Desired, Invalid};
+use super::{GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, REVISION_ANNOTATION};
+use crate::pods::{Address, Instruction};
+use crate::settings::Settings;
+use control::GenerationFile;
+use control::generation::{FILE_KEY, FILE_VERSION, Placement, Ports, PriorGeneration, Shape, stateful_set};
+use crds::StreamPipeline;
+use crds::pipeline::Prior;
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Who made an object, for humans and for tools.
+const MANAGED_BY: &str = "weir-operator";
+
+/// An action with everything that it needs.
+#[derive(Clone, Debug, Serialize)]
+pub enum Work {
+    /// See [`Action::AddFinalizer`].
+    AddFinalizer,
+    /// See [`Action::RemoveFinalizer`].
+    RemoveFinalizer,
+    /// See [`Action::Start`].
+    Start(Box<Manifests>),
+    /// See [`Action::Resize`]: name of the StatefulSet and number of pods.
+    Resize(String, i32),
+    /// See [`Action::Remove`]: name of the StatefulSet.
+    Remove(String),
+    /// See [`Action::Tell`].
+    Tell(Vec<Address>, Instruction),
+    /// See [`Action::Clean`].
+    Clean(Box<Job>),
+    /// See [`Action::Forget`]: name of the ConfigMap.
+    Forget(String),
+}
+
+/// What the pods of one generation need, in the order in which it is applied.
+#[derive(Clone, Debug, Serialize)]
+pub struct Manifests {
+    /// The identity of the pods, without any right and without a token.
+    pub service_account: ServiceAccount,
+    /// Gives the pods names.
+    pub service: Service,
+    /// The generation file; none when it exists, because it never changes.
+    pub config_map: Option<ConfigMap>,
+    /// The pods.
+    pub stateful_set: StatefulSet,
+}
+
+/// Why an object cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An object of the API server has name, namespace and uid.
+    #[error("the pipeline has no {0}")]
+    Incomplete(&'static str),
+    /// The decision wants pods of a spec that is not valid.
+    #[error("generation {0} cannot be made of a spec that is not valid")]
+    Invalid(u64),
+    /// The generation file.
+    #[error("failed to write the file of generation {0}")]
+    File(u64, #[source] serde_saphyr::ser_error::Error),
+}
+
+/// Name of the ServiceAccount and of the headless Service of a pipeline.
+pub fn shared_name(pipeline: &str) -> String {
+    format!("{pipeline}-weir")
+}
+
+/// Name of the Job that deletes the internal topics of a pipeline.
+pub fn cleanup_name(pipeline: &str) -> String {
+    format!("{pipeline}-weir-cleanup")
+}
+
+/// Labels that every object of a pipeline has.
+pub fn labels(pipeline: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        (PIPELINE_LABEL, pipeline),
+        ("app.kubernetes.io/name", "weir"),
+        ("app.kubernetes.io/instance", pipeline),
+        ("app.kubernetes.io/component", "runtime"),
+        ("app.kubernetes.io/managed-by", MANAGED_BY),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The actions of a decision with everything that they need.
+pub fn build(
+    observed: &Observed,
+    desired: &Result<Desired, Invalid>,
+    decision: &Decision,
+    settings: &Settings,
+) -> Result<Vec<Work>, Error> {
+    let name = observed.name();
+    let addresses = |number: &u64| {
+        let pods =
+            observed.generation(*number).map(|generation| generation.pods.as_slice()).unwrap_or_default();
+        pods.iter().filter_map(|pod| pod.address.clone()).collect::<Vec<_>>()
+    };
+    let work = |action: &Action| {
+        Ok(match action {
+            Action::AddFinalizer => Work::AddFinalizer,
+            Action::RemoveFinalizer => Work::RemoveFinalizer,
+            Action::Start(number) => {
+                let desired = desired.as_ref().map_err(|_| Error::Invalid(*number))?;
+                let priors = &decision.intent.priors;
+                Work::Start(Box::new(manifests(observed, desired, *number, priors, settings)?))
+            }
+            Action::Resize(number, replicas) => Work::Resize(stateful_set(&name, *number), *replicas),
+            Action::Remove(number) => Work::Remove(stateful_set(&name, *number)),
+            Action::Tell(number, instruction) => Work::Tell(addresses(number), instruction.clone()),
+            Action::Clean(number) => Work::Clean(Box::new(pod::cleanup_job(observed, *number, settings)?)),
+            Action::Forget(number) => Work::Forget(stateful_set(&name, *number)),
+        })
+    };
+    decision.actions.iter().map(work).collect()
+}
+
+fn manifests(
+    observed: &Observed,
+    desired: &Desired,
+    number: u64,
+    priors: &[Prior],
+    settings: &Settings,
+) -> Result<Manifests, Error> {
+    let exists = observed.generation(number).is_some_and(|generation| generation.facts.is_some());
+    Ok(Manifests {
+        service_account: service_account(&observed.pipeline)?,
+        service: service(&observed.pipeline)?,
+        config_map: if exists { None } else { Some(config_map(observed, desired, number, priors)?) },
+        stateful_set: stateful_set_of(observed, desired, number, settings)?,
+    })
+}
+
+/// Metadata of an object that belongs to the pipeline and disappears with it.
+fn metadata(pipeline: &StreamPipeline, name: String, number: Option<u64>) -> Result<ObjectMeta, Error> {
+    let mut labels = labels(&pipeline.name_any());
+    if let Some(number) = number {
+        labels.insert(GENERATION_LABEL.to_owned(), number.to_string());
+    }
+    let owner = pipeline.controller_owner_ref(&()).ok_or(Error::Incomplete("name or uid"))?;
+    Ok(ObjectMeta {
+        name: Some(name),
+        namespace: Some(pipeline.namespace().ok_or(Error::Incomplete("namespace"))?),
+        labels: Some(labels),
+        owner_references: Some(vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+            block_owner_deletion: Some(true),
+            ..owner
+        }]),
+        ..ObjectMeta::default()
+    })
+}
+
+fn service_account(pipeline: &StreamPipeline) -> Result<ServiceAccount, Error> {
+    Ok(ServiceAccount {
+        metadata: metadata(pipeline, shared_name(&pipeline.name_any()), None)?,
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    })
+}
+
+/// Pods that are not ready have names too: they have to be reached while they stand by.
+fn service(pipeline: &StreamPipeline) -> Result<Service, Error> {
+    let ports = Ports::default();
+    let port = |name: &str, number: u16| ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(number),
+        ..ServicePort::default()
+    };
+    let name = pipeline.name_any();
+    Ok(Service {
+        metadata: metadata(pipeline, shared_name(&name), None)?,
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            ports: Some(vec![port("control", ports.control), port("metrics", ports.metrics)]),
+            selector: Some(BTreeMap::from([(PIPELINE_LABEL.to_owned(), name)])),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })
+}
+
+/// The facts of a generation, immutable: what was written once is what pods that restart read.
+fn config_map(
+    observed: &Observed,
+    desired: &Desired,
+    number: u64,
+    priors: &[Prior],
+) -> Result<ConfigMap, Error> {
+    let file = generation_file(observed, desired, number, priors)?;
+    let text = serde_saphyr::to_string(&file).map_err(|source| Error::File(number, source))?;
+    let mut metadata = metadata(&observed.pipeline, file.stateful_set(), Some(number))?;
+    metadata.annotations = Some(BTreeMap::from([
+        (REVISION_ANNOTATION.to_owned(), desired.revision_hash.clone()),
+        (GENERATION_ANNOTATION.to_owned(), desired.generation_hash.clone()),
+    ]));
+    Ok(ConfigMap {
+        metadata,
+        immutable: Some(true),
+        data: Some(BTreeMap::from([(FILE_KEY.to_owned(), text)])),
+        ..ConfigMap::default()
+    })
+}
+
+/// The file that `weir worker` reads. Only the newest prior carries its manifests: state of an older one is restored
+/// through it.
+fn generation_file(
+    observed: &Observed,
+    desired: &Desired,
+    number: u64,
+    priors: &[Prior],
+) -> Result<GenerationFile, Error> {
+    let manifest_of = |prior: &Prior| {
+        let facts = observed.generation(prior.generation).and_then(|generation| generation.facts.as_ref());
+        facts.map(|facts| facts.file.manifest.clone()).filter(|_| prior.plan_hash != desired.plan_hash)
+    };
+    let priors = priors.iter().enumerate().map(|(at, prior)| PriorGeneration {
+        generation: prior.generation,
+        plan_hash: prior.plan_hash.clone(),
+        shape: Shape {
+            replicas: prior.replicas,
+            workers_per_replica: prior.workers_per_replica,
+            placement: Placement::Modulo,
+        },
+        manifest: if at == 0 { manifest_of(prior) } else { None },
+    });
+    Ok(GenerationFile {
+        version: FILE_VERSION,
+        namespace: observed.pipeline.namespace().ok_or(Error::Incomplete("namespace"))?,
+        pipeline: observed.name(),
+        uid8: uid8(&observed.pipeline)?,
+        generation: number,
+        plan_hash: desired.plan_hash.clone(),
+        shape: desired.shape,
+        priors: priors.collect(),
+        ports: Ports::default(),
+        manifest: desired.manifest.clone(),
+    })
+}
+
+/// The first 8 hex digits of the uid.
+fn uid8(pipeline: &StreamPipeline) -> Result<String, Error> {
+    let uid = pipeline.uid().ok_or(Error::Incomplete("uid"))?;
+    Ok(uid.chars().filter(char::is_ascii_hexdigit).take(8).collect())
+}
+
+fn stateful_set_of(
+    observed: &Observed,
+    desired: &Desired,
+    number: u64,
+    settings: &Settings,
+) -> Result<StatefulSet, Error> {
+    let name = observed.name();
+    let selector = BTreeMap::from([
+        (PIPELINE_LABEL.to_owned(), name.clone()),
+        (GENERATION_LABEL.to_owned(), number.to_string()),
+    ]);
+    Ok(StatefulSet {
+        metadata: metadata(&observed.pipeline, stateful_set(&name, number), Some(number))?,
+        spec: Some(StatefulSetSpec {
+            replicas: i32::try_from(desired.shape.replicas).ok(),
+            // Every pod owns its units from the start; none waits for another.
+            pod_management_policy: Some("Parallel".to_owned()),
+            service_name: Some(shared_name(&name)),
+            selector: LabelSelector { match_labels: Some(selector), ..LabelSelector::default() },
+            // A change of the pods is a new generation with a StatefulSet of its own.
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                rolling_update: None,
+            }),
+            template: pod::template(observed, desired, number, settings),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

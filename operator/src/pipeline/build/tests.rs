@@ -1,0 +1,135 @@
+//! The objects of a generation, word by word.
+
+use super::{Work, build};
+use crate::pipeline::fixture::{carried_out, created, decide, desired, edited, live, settings, with_pods};
+use crate::pipeline::observe::Observed;
+use control::GenerationFile;
+use control::generation::FILE_KEY;
+use control::status::UnitState;
+use k8s_openapi::api::core::v1::PodSpec;
+
+fn work(observed: &Observed) -> Vec<Work> {
+    build(observed, &desired(observed), &decide(observed), &settings()).expect("everything is there")
+}
+
+fn started(observed: &Observed) -> super::Manifests {
+    let started = work(observed).into_iter().find_map(|work| match work {
+        Work::Start(manifests) => Some(*manifests),
+        _ => None,
+    });
+    started.expect("a generation starts")
+}
+
+fn pod(observed: &Observed) -> PodSpec {
+    started(observed).stateful_set.spec.and_then(|spec| spec.template.spec).expect("a pod")
+}
+
+fn file(observed: &Observed) -> GenerationFile {
+    let map = started(observed).config_map.expect("a new generation");
+    serde_saphyr::from_str(&map.data.expect("data")[FILE_KEY]).expect("a generation file")
+}
+
+/// The reference pipeline, drained, with the old pods gone.
+fn second_generation() -> Observed {
+    let observed = edited(live(created(), 1), |pipeline| {
+        pipeline.spec.sinks[0].kafka.as_mut().expect("a topic").topic = "elsewhere".to_owned();
+    });
+    let draining = carried_out(observed.clone(), &decide(&observed));
+    let cut = with_pods(draining, 1, UnitState::Cut);
+    carried_out(cut.clone(), &decide(&cut))
+}
+
+#[test]
+fn the_first_generation_of_the_reference_pipeline() {
+    insta::assert_yaml_snapshot!(started(&created()));
+}
+
+#[test]
+fn the_job_that_deletes_internal_topics() {
+    let observed = edited(live(created(), 1), |pipeline| {
+        pipeline.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(crate::pipeline::fixture::noon()));
+    });
+    let removed = carried_out(observed.clone(), &decide(&observed));
+    let Some(Work::Clean(job)) = work(&removed).into_iter().next() else { panic!("a job") };
+    insta::assert_yaml_snapshot!(job);
+}
+
+#[test]
+fn pods_fulfil_the_restricted_standard() {
+    let pod = pod(&created());
+    let context = pod.security_context.expect("a context");
+    assert_eq!((context.run_as_non_root, context.run_as_user), (Some(true), Some(65_532)));
+    assert_eq!(context.seccomp_profile.expect("a profile").type_, "RuntimeDefault");
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    for container in pod.containers {
+        let context = container.security_context.expect("a context");
+        assert_eq!(context.allow_privilege_escalation, Some(false));
+        assert_eq!(context.read_only_root_filesystem, Some(true));
+        assert_eq!(
+            context.capabilities.and_then(|capabilities| capabilities.drop),
+            Some(vec!["ALL".to_owned()])
+        );
+    }
+}
+
+#[test]
+fn the_generation_file_is_what_a_worker_can_read() {
+    let file = file(&created());
+    assert_eq!(file.check(), Ok(()));
+    assert_eq!(file.workers_of_pod("clicks-g1-1"), Ok(1..2));
+    let plan = ::pipeline::plan::from_yaml(&file.manifest).expect("the manifest has all that it refers to");
+    assert_eq!(plan.hash().to_string(), file.plan_hash, "both sides make the same plan");
+    for word in ["replicas:", "suspend:", "windowRef"] {
+        assert!(!file.manifest.contains(word), "{word} in\n{}", file.manifest);
+    }
+}
+
+#[test]
+fn the_next_generation_knows_whom_to_fence_and_the_plan_whose_state_it_takes() {
+    let file = file(&second_generation());
+    assert_eq!((file.generation, file.priors.len()), (2, 1));
+    assert_eq!((file.priors[0].generation, file.priors[0].shape.replicas), (1, 2));
+    let manifest = file.priors[0].manifest.as_deref().expect("the plan has changed");
+    assert_eq!(
+        ::pipeline::plan::from_yaml(manifest).expect("valid").hash().to_string(),
+        file.priors[0].plan_hash
+    );
+}
+
+#[test]
+fn a_config_map_that_exists_is_never_written_again() {
+    let starting = carried_out(created(), &decide(&created()));
+    let mut lost = starting;
+    lost.generations[0].replicas = None;
+    assert!(started(&lost).config_map.is_none());
+}
+
+#[test]
+fn secrets_are_mounted_whether_they_exist_or_not() {
+    let pod = pod(&created());
+    let volume = pod.volumes.into_iter().flatten().find_map(|volume| volume.secret).expect("a secret");
+    assert_eq!((volume.secret_name.as_deref(), volume.optional), (Some("my-kafka-access"), Some(true)));
+    let mounts = pod.containers[0].volume_mounts.clone().expect("mounts");
+    assert!(mounts.iter().any(|mount| mount.mount_path == "/etc/weir-secrets/my-kafka-access"));
+}
+
+#[test]
+fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
+    let observed = edited(created(), |pipeline| {
+        let spec = &mut pipeline.spec;
+        spec.pod_labels.insert("team".to_owned(), "web".to_owned());
+        spec.pod_labels.insert("weir.dev/pipeline".to_owned(), "another".to_owned());
+        spec.pod_annotations.insert("note".to_owned(), "x".to_owned());
+        spec.node_selector.insert("disk".to_owned(), "fast".to_owned());
+        spec.size = Some(::pipeline::spec::Size::Large);
+    });
+    let template = started(&observed).stateful_set.spec.expect("a spec").template;
+    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).expect("labels");
+    assert_eq!((labels["team"].as_str(), labels["weir.dev/pipeline"].as_str()), ("web", "clicks"));
+    let pod = template.spec.expect("a pod");
+    assert_eq!(pod.node_selector.expect("a selector")["disk"], "fast");
+    let limits = pod.containers[0].resources.clone().and_then(|resources| resources.limits).expect("limits");
+    assert_eq!((limits["cpu"].0.as_str(), limits["memory"].0.as_str()), ("2", "4Gi"));
+    assert_eq!(file(&observed).shape.workers_per_replica, 2);
+}

@@ -1,0 +1,275 @@
+//! What to do next: from what is wanted and what is seen to an intent, actions, and when to look again. Pure.
+//!
+//! ```text
+//!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
+//!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
+//!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
+//!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
+//! ```
+//!
+//! The intent is written to the status before any action is carried out. Every action is idempotent, so a look that
+//! ends half-way is repeated by the next. Changes are carried out one after the other, always forward.
+
+mod delete;
+mod generation;
+mod intent;
+mod steps;
+
+pub use intent::Intent;
+
+use super::FINALIZER;
+use super::observe::Observed;
+use super::validate::{Desired, Invalid};
+use crate::pods::Instruction;
+use crds::pipeline::{Transition, TransitionKind, TransitionStep};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long pods may take to finish and to make their state durable before the status says that they are late.
+const DRAIN_SECONDS: i64 = 60;
+/// How long new pods may take to start and to restore.
+const START_SECONDS: i64 = 600;
+/// How long new pods may take to claim their journals.
+const PROMOTE_SECONDS: i64 = 60;
+/// How long pods may take to disappear.
+const REMOVE_SECONDS: i64 = 120;
+/// How long the Job that deletes internal topics may take.
+const CLEAN_SECONDS: i64 = 120;
+/// ConfigMaps of past generations that are kept.
+const GENERATIONS_KEPT: usize = 10;
+
+/// What to do next.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What the status has to say before anything is done.
+    pub intent: Intent,
+    /// What is to be done, in this order.
+    pub actions: Vec<Action>,
+    /// Where the pipeline stands.
+    pub phase: Phase,
+    /// When to look again even if nothing changes.
+    pub look_again: Duration,
+    /// Something that the user must learn although no condition can say it any more.
+    pub note: Option<Note>,
+}
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Action {
+    /// From now on the pipeline may only disappear after its internal topics.
+    AddFinalizer,
+    /// The pipeline may disappear.
+    RemoveFinalizer,
+    /// Everything that the pods of this generation need, and its StatefulSet.
+    Start(u64),
+    /// The StatefulSet of this generation gets this many pods.
+    Resize(u64, i32),
+    /// The StatefulSet of this generation goes, and its pods with it.
+    Remove(u64),
+    /// The pods of this generation are told.
+    Tell(u64, Instruction),
+    /// The Job that deletes the internal topics, by the facts of this generation.
+    Clean(u64),
+    /// The ConfigMap of this past generation goes.
+    Forget(u64),
+}
+
+impl Action {
+    /// The name under which it is counted.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "protect",
+            Self::RemoveFinalizer => "release",
+            Self::Start(_) => "start",
+            Self::Resize(..) => "resize",
+            Self::Remove(_) => "remove",
+            Self::Tell(_, Instruction::Promote(_)) => "promote",
+            Self::Tell(_, Instruction::Drain(_)) => "drain",
+            Self::Tell(_, Instruction::Resume(_)) => "resume",
+            Self::Clean(_) => "clean",
+            Self::Forget(_) => "forget",
+        }
+    }
+}
+
+/// Where the pipeline stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Phase {
+    /// The spec has a problem; what runs goes on.
+    Invalid,
+    /// No pod runs, as asked.
+    Suspended,
+    /// The wanted generation was told to work, and nothing is being changed.
+    Steady,
+    /// The transition of the intent is being carried out.
+    Changing,
+    /// The pipeline was deleted.
+    Deleting,
+}
+
+/// Something that the user must learn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Note {
+    /// The internal topics of the deleted pipeline are still there.
+    TopicsLeft,
+}
+
+/// Decides what to do next.
+pub fn plan(observed: &Observed, desired: &Result<Desired, Invalid>) -> Decision {
+    let mut planner = Planner {
+        observed,
+        desired: desired.as_ref().ok(),
+        intent: Intent::of(&observed.status()),
+        actions: Vec::new(),
+        note: None,
+    };
+    let phase = if observed.deleting() { planner.delete() } else { planner.go_on() };
+    Decision {
+        intent: planner.intent,
+        actions: planner.actions,
+        phase,
+        look_again: look_again(phase),
+        note: planner.note,
+    }
+}
+
+/// Watches wake the operator for everything but what only pods know, so that a look is needed for them only.
+fn look_again(phase: Phase) -> Duration {
+    match phase {
+        Phase::Changing | Phase::Deleting => Duration::from_secs(1),
+        Phase::Steady => Duration::from_secs(5),
+        Phase::Invalid => Duration::from_secs(30),
+        Phase::Suspended => Duration::from_secs(300),
+    }
+}
+
+/// A decision in the making.
+struct Planner<'a> {
+    observed: &'a Observed,
+    /// None while the spec has a problem: then nothing new is begun.
+    desired: Option<&'a Desired>,
+    intent: Intent,
+    actions: Vec<Action>,
+    note: Option<Note>,
+}
+
+impl Planner<'_> {
+    fn go_on(&mut self) -> Phase {
+        self.adopt();
+        if self.desired.is_some() && !self.observed.pipeline.finalizers().iter().any(|name| name == FINALIZER)
+        {
+            self.actions.push(Action::AddFinalizer);
+        }
+        let step = self.intent.transition.as_ref().map(|transition| transition.step);
+        match step {
+            None => self.settle(),
+            Some(TransitionStep::Draining) => self.drain(),
+            Some(TransitionStep::Removing | TransitionStep::Cleaning) => self.remove(),
+            Some(TransitionStep::Starting) => self.start(),
+            Some(TransitionStep::Promoting) => self.promote(),
+        }
+    }
+
+    /// Nothing is being changed: is something to be?
+    fn settle(&mut self) -> Phase {
+        let Some(desired) = self.desired else { return Phase::Invalid };
+        let Some(number) = self.intent.generation else {
+            if desired.suspend {
+                return Phase::Suspended;
+            }
+            self.begin(TransitionKind::Start, TransitionStep::Starting);
+            self.next_generation(desired);
+            return self.start();
+        };
+        let stopped = self.stopped(number);
+        let same = self.is_current(number, desired);
+        let (kind, step) = match (desired.suspend, same, stopped) {
+            (true, _, true) => return Phase::Suspended,
+            (true, _, false) => (TransitionKind::Suspend, self.first_step()),
+            (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
+            (false, true, false) => {
+                self.forget();
+                return Phase::Steady;
+            }
+            (false, false, _) => (self.kind_of_change(number, desired), self.first_step()),
+        };
+        self.begin(kind, step);
+        self.go_on_with(step)
+    }
+
+    fn go_on_with(&mut self, step: TransitionStep) -> Phase {
+        match step {
+            TransitionStep::Draining => self.drain(),
+            TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
+            TransitionStep::Starting => self.start(),
+            TransitionStep::Promoting => self.promote(),
+        }
+    }
+
+    /// Pods that may have claimed a journal are drained before they go; nobody else has anything to finish.
+    fn first_step(&self) -> TransitionStep {
+        let works = self.intent.promoted && self.intent.drained.is_none();
+        if works && self.intent.generation.is_some_and(|number| !self.stopped(number)) {
+            TransitionStep::Draining
+        } else {
+            TransitionStep::Removing
+        }
+    }
+
+    fn begin(&mut self, kind: TransitionKind, step: TransitionStep) {
+        let now = self.observed.now;
+        let started_at = Time(now);
+        self.intent.transition =
+            Some(Transition { kind, step, drain: None, deadline: started_at.clone(), started_at });
+        self.enter(step);
+    }
+
+    /// The transition goes on with this step, which gets its own deadline.
+    fn enter(&mut self, step: TransitionStep) {
+        let now = self.observed.now;
+        let seconds = match step {
+            TransitionStep::Draining => DRAIN_SECONDS,
+            TransitionStep::Removing => REMOVE_SECONDS,
+            TransitionStep::Starting => START_SECONDS,
+            TransitionStep::Promoting => PROMOTE_SECONDS,
+            TransitionStep::Cleaning => CLEAN_SECONDS,
+        };
+        let generation = self.intent.generation.unwrap_or_default();
+        let Some(transition) = self.intent.transition.as_mut() else { return };
+        transition.step = step;
+        transition.deadline = Time(later(now, seconds));
+        if step == TransitionStep::Draining {
+            transition.drain = Some(format!("g{generation}-{:x}", now.as_millisecond()));
+        }
+    }
+
+    fn late(&self) -> bool {
+        self.intent.transition.as_ref().is_some_and(|transition| transition.deadline.0 < self.observed.now)
+    }
+
+    fn kind(&self) -> Option<TransitionKind> {
+        self.intent.transition.as_ref().map(|transition| transition.kind)
+    }
+
+    /// Past generations beyond those that are kept.
+    fn forget(&mut self) {
+        let current = self.intent.generation;
+        let past = self.observed.generations.iter().filter(|generation| {
+            let prior = self.intent.priors.iter().any(|prior| prior.generation == generation.number);
+            Some(generation.number) != current && !prior && !generation.runs()
+        });
+        let mut numbers: Vec<u64> = past.map(|generation| generation.number).collect();
+        numbers.truncate(numbers.len().saturating_sub(GENERATIONS_KEPT));
+        self.actions.extend(numbers.into_iter().map(Action::Forget));
+    }
+}
+
+fn later(now: Timestamp, seconds: i64) -> Timestamp {
+    now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

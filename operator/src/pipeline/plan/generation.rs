@@ -1,0 +1,155 @@
+//! What is known of one generation: is it what is wanted, how far are its units, which number comes next.
+
+use super::Planner;
+use crate::pipeline::observe::{Generation, PodSeen};
+use crate::pipeline::validate::Desired;
+use control::generation::stateful_set;
+use control::status::{PodStatus, UnitState};
+use crds::pipeline::{HISTORY_MAX, HistoryEntry, Prior, TransitionKind};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Most generations that a new one is told to fence; more have never been live in a row.
+const PRIORS_MAX: usize = 16;
+
+impl Planner<'_> {
+    /// The status was lost, and generations are there: the newest that runs goes on, told again to take over.
+    pub(super) fn adopt(&mut self) {
+        if self.intent.generation.is_some() {
+            return;
+        }
+        let found = self.observed.generations.iter().filter(|generation| generation.facts.is_some());
+        let newest = found.max_by_key(|generation| (generation.runs(), generation.number));
+        let Some((generation, facts)) = newest.and_then(|found| Some((found, found.facts.as_ref()?))) else {
+            return;
+        };
+        self.intent.generation = Some(generation.number);
+        self.intent.promoted = true;
+        self.intent.revision = Some(1);
+        self.intent.revision_hash = Some(facts.revision_hash.clone());
+        self.intent.plan_hash = Some(facts.file.plan_hash.clone());
+        self.begin(TransitionKind::Resume, crds::pipeline::TransitionStep::Starting);
+    }
+
+    /// The next number, with everything that the status says about it. Nothing of it exists yet.
+    pub(super) fn next_generation(&mut self, desired: &Desired) {
+        let seen = self.observed.generations.iter().map(|generation| generation.number);
+        let reports = self.observed.generations.iter().flat_map(|generation| &generation.pods);
+        let reported = reports.filter_map(|pod| pod.report.as_ref()?.newest_generation);
+        let newest = seen.chain(reported).chain(self.intent.generation).max().unwrap_or(0);
+        self.intent.priors = self.priors();
+        self.intent.generation = Some(newest + 1);
+        self.intent.promoted = false;
+        self.take_revision(desired);
+    }
+
+    /// The newest generation, of which nothing exists yet, is made for this revision.
+    pub(super) fn take_revision(&mut self, desired: &Desired) {
+        self.intent.plan_hash = Some(desired.plan_hash.clone());
+        if self.intent.revision_hash.as_ref() == Some(&desired.revision_hash) {
+            return;
+        }
+        let revision = self.intent.revision.unwrap_or(0) + 1;
+        self.intent.revision = Some(revision);
+        self.intent.revision_hash = Some(desired.revision_hash.clone());
+        let entry = HistoryEntry {
+            revision,
+            hash: desired.revision_hash.clone(),
+            generation: self.intent.generation.unwrap_or_default(),
+            started_at: Time(self.observed.now),
+        };
+        self.intent.history.insert(0, entry);
+        self.intent.history.truncate(HISTORY_MAX);
+    }
+
+    /// Whose workers the next generation has to fence: back to the last generation that was live with every unit.
+    /// A generation that was never told to take over has claimed nothing.
+    fn priors(&self) -> Vec<Prior> {
+        let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else {
+            return self.intent.priors.clone();
+        };
+        let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
+        let last = facts.map(|facts| Prior {
+            generation: number,
+            plan_hash: facts.file.plan_hash.clone(),
+            replicas: facts.file.shape.replicas,
+            workers_per_replica: facts.file.shape.workers_per_replica,
+        });
+        // All its units were cut, so it held every journal.
+        let complete = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
+        let before = if complete && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
+        last.into_iter().chain(before).take(PRIORS_MAX).collect()
+    }
+
+    /// No pod of this generation is there, and none is wanted.
+    pub(super) fn stopped(&self, number: u64) -> bool {
+        self.observed
+            .generation(number)
+            .is_none_or(|generation| generation.replicas.unwrap_or(0) == 0 && generation.pods.is_empty())
+    }
+
+    /// This generation is what is wanted, and nobody has taken its number or a higher one.
+    pub(super) fn is_current(&self, number: u64, desired: &Desired) -> bool {
+        let Some(generation) = self.observed.generation(number) else { return false };
+        let wanted =
+            generation.facts.as_ref().is_some_and(|facts| facts.generation_hash == desired.generation_hash);
+        wanted
+            && !generation
+                .pods
+                .iter()
+                .filter_map(|pod| pod.report.as_ref())
+                .any(|report| overtaken(report, number))
+    }
+
+    /// Only the number of pods differs, or more.
+    pub(super) fn kind_of_change(&self, number: u64, desired: &Desired) -> TransitionKind {
+        let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
+        match facts {
+            Some(facts)
+                if facts.revision_hash == desired.revision_hash
+                    && facts.generation_hash != desired.generation_hash =>
+            {
+                TransitionKind::Scale
+            }
+            _ => TransitionKind::Recreate,
+        }
+    }
+}
+
+fn overtaken(report: &PodStatus, number: u64) -> bool {
+    report.generation_collision || report.newest_generation.is_some_and(|newest| newest > number)
+}
+
+impl Generation {
+    /// The pods that the StatefulSet wants, as far as they exist.
+    fn wanted(&self) -> impl Iterator<Item = Option<&PodSeen>> {
+        let replicas = self.replicas.unwrap_or(0);
+        (0..replicas).map(|ordinal| self.pods.iter().find(|pod| pod.name.ends_with(&format!("-{ordinal}"))))
+    }
+
+    /// Every pod answers, and every unit of it is as `good` says. False without a pod.
+    pub fn every_unit(&self, good: impl Fn(&control::status::UnitStatus) -> bool) -> bool {
+        self.replicas.unwrap_or(0) > 0
+            && self.wanted().all(|pod| {
+                pod.and_then(|pod| pod.report.as_ref())
+                    .is_some_and(|report| report.units_known && report.units.iter().all(&good))
+            })
+    }
+
+    /// A pod may be at work: a unit says that it is, or a pod that runs says nothing.
+    pub fn may_work(&self) -> bool {
+        self.pods.iter().any(|pod| {
+            pod.silent()
+                || pod.report.as_ref().is_some_and(|report| {
+                    report
+                        .units
+                        .iter()
+                        .any(|unit| matches!(unit.state, UnitState::Live | UnitState::Released))
+                })
+        })
+    }
+
+    /// Name of its StatefulSet.
+    pub fn set_name(&self, pipeline: &str) -> String {
+        stateful_set(pipeline, self.number)
+    }
+}

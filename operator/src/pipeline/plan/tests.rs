@@ -1,0 +1,441 @@
+//! The decisions over a table of situations, and walks through whole transitions.
+
+use super::{Action, Phase};
+use crate::pipeline::fixture::{
+    after, carried_out, created, decide, edited, live, of, status, with_pods, without_pods,
+};
+use crate::pipeline::observe::{Cleanup, Observed, Trouble};
+use crate::pods::{Address, Instruction};
+use control::call::DrainId;
+use control::status::UnitState;
+use crds::pipeline::{TransitionKind, TransitionStep};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::prelude::*;
+
+fn tells(actions: &[Action]) -> Vec<&Instruction> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Tell(_, instruction) => Some(instruction),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn step(observed: &Observed) -> Option<(TransitionKind, TransitionStep)> {
+    status(observed).transition.map(|transition| (transition.kind, transition.step))
+}
+
+fn replicas(observed: Observed, replicas: i32) -> Observed {
+    edited(observed, |pipeline| pipeline.spec.replicas = Some(replicas))
+}
+
+fn other_topic(observed: Observed, topic: &str) -> Observed {
+    edited(observed, |pipeline| {
+        pipeline.spec.sinks[0].kafka.as_mut().expect("a topic").topic = topic.to_owned();
+    })
+}
+
+fn suspend(observed: Observed, suspend: bool) -> Observed {
+    edited(observed, |pipeline| pipeline.spec.suspend = Some(suspend))
+}
+
+fn deleted(observed: Observed) -> Observed {
+    let now = Time(observed.now);
+    edited(observed, |pipeline| pipeline.metadata.deletion_timestamp = Some(now))
+}
+
+/// Decides, carries out, and returns both.
+fn walk(observed: Observed) -> (Observed, super::Decision) {
+    let decision = decide(&observed);
+    (carried_out(observed, &decision), decision)
+}
+
+#[test]
+fn the_decision_in_each_situation() {
+    let steady = live(created(), 1);
+    let draining = walk(other_topic(steady.clone(), "elsewhere")).0;
+    let cut = with_pods(draining.clone(), 1, UnitState::Cut);
+    let suspending = walk(suspend(steady.clone(), true)).0;
+    let situations = [
+        ("a new pipeline", created()),
+        (
+            "a new pipeline without a finalizer",
+            edited(created(), |pipeline| pipeline.metadata.finalizers = None),
+        ),
+        ("a new pipeline that is suspended", suspend(created(), true)),
+        ("a window is missing", Observed { windows: std::collections::BTreeMap::new(), ..created() }),
+        ("the pods of the first generation are not there yet", walk(created()).0),
+        ("they restore", with_pods(walk(created()).0, 1, UnitState::Restoring)),
+        ("they have caught up", with_pods(walk(created()).0, 1, UnitState::CaughtUp)),
+        ("they are live", steady.clone()),
+        ("the spec has changed", other_topic(steady.clone(), "elsewhere")),
+        ("only the number of replicas has changed", replicas(steady.clone(), 5)),
+        ("the old pods drain", with_pods(draining.clone(), 1, UnitState::Released)),
+        ("all state of the old pods is durable", cut.clone()),
+        ("the old pods are gone", walk(cut).0),
+        ("the user suspends", suspend(steady.clone(), true)),
+        ("the state of the suspended pods is durable", with_pods(suspending, 1, UnitState::Cut)),
+        ("the user deletes", deleted(steady)),
+    ];
+    let mut text = String::new();
+    for (name, observed) in situations {
+        let decision = decide(&observed);
+        let transition = decision.intent.transition.map(|t| format!("{:?} {:?}", t.kind, t.step));
+        text.push_str(&format!(
+            "{name}\n  phase {:?}, transition {}\n  generation {:?} of revision {:?}, promoted {}, drained {}\n  actions {:?}\n",
+            decision.phase,
+            transition.as_deref().unwrap_or("none"),
+            decision.intent.generation,
+            decision.intent.revision,
+            decision.intent.promoted,
+            decision.intent.drained.is_some(),
+            decision.actions,
+        ));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_new_pipeline_starts_and_is_promoted_when_all_units_have_caught_up() {
+    let (observed, decision) = walk(created());
+    assert_eq!(decision.actions, [Action::Start(1)]);
+    assert_eq!(step(&observed), Some((TransitionKind::Start, TransitionStep::Starting)));
+    let restoring = with_pods(observed, 1, UnitState::Standby);
+    assert_eq!(decide(&restoring).actions, []);
+    let (observed, decision) = walk(with_pods(restoring, 1, UnitState::CaughtUp));
+    assert_eq!(tells(&decision.actions), [&Instruction::Promote(1)]);
+    assert!(decision.intent.promoted);
+    let again = decide(&with_pods(observed.clone(), 1, UnitState::Claiming));
+    assert_eq!(tells(&again.actions), [&Instruction::Promote(1)], "told again until all are live");
+    let decision = decide(&with_pods(observed, 1, UnitState::Live));
+    assert_eq!((decision.phase, decision.actions), (Phase::Steady, vec![]));
+}
+
+#[test]
+fn one_silent_pod_keeps_the_others_from_being_promoted() {
+    let mut observed = with_pods(walk(created()).0, 1, UnitState::CaughtUp);
+    of(&mut observed, 1).pods[1].report = None;
+    assert_eq!(decide(&observed).actions, []);
+    of(&mut observed, 1).pods.pop();
+    assert_eq!(decide(&observed).actions, []);
+}
+
+#[test]
+fn a_changed_spec_drains_removes_and_starts_the_next_generation() {
+    let observed = other_topic(live(created(), 1), "elsewhere");
+    let (observed, decision) = walk(observed);
+    let id = status(&observed).transition.and_then(|transition| transition.drain).expect("an id");
+    assert_eq!(
+        decision.actions,
+        [Action::Tell(1, Instruction::Drain(DrainId::new(id.clone()).expect("valid")))]
+    );
+    let (observed, _) = walk(after(with_pods(observed, 1, UnitState::Released), 5));
+    let same = status(&observed).transition.and_then(|transition| transition.drain);
+    assert_eq!(same, Some(id.clone()), "the same id at every look");
+    let (observed, decision) = walk(with_pods(observed, 1, UnitState::Cut));
+    assert_eq!(decision.actions, [Action::Remove(1)]);
+    assert_eq!(decision.intent.drained.map(|drained| (drained.id, drained.generation)), Some((id, 1)));
+    let (observed, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    let priors: Vec<u64> = decision.intent.priors.iter().map(|prior| prior.generation).collect();
+    assert_eq!((priors, decision.intent.revision, decision.intent.promoted), (vec![1], Some(2), false));
+    let (observed, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
+    assert_eq!(tells(&decision.actions), [&Instruction::Promote(2)], "a next generation resumes nothing");
+    assert_eq!(decide(&with_pods(observed, 2, UnitState::Live)).phase, Phase::Steady);
+}
+
+#[test]
+fn pods_are_not_removed_without_the_proof_that_all_state_is_durable() {
+    let (draining, _) = walk(other_topic(live(created(), 1), "elsewhere"));
+    for state in [UnitState::Live, UnitState::Released, UnitState::Unknown] {
+        let late = after(with_pods(draining.clone(), 1, state), 3_600);
+        let removed = decide(&late).actions.iter().any(|action| matches!(action, Action::Remove(_)));
+        assert!(!removed || state == UnitState::Unknown, "{state:?}");
+    }
+    let mut silent = after(with_pods(draining.clone(), 1, UnitState::Cut), 3_600);
+    of(&mut silent, 1).pods[0].report = None;
+    assert!(
+        !decide(&silent).actions.contains(&Action::Remove(1)),
+        "a pod that runs and is silent may be at work"
+    );
+    let other_drain = edited(with_pods(draining, 1, UnitState::Cut), |pipeline| {
+        let transition = pipeline.status.as_mut().and_then(|status| status.transition.as_mut());
+        transition.expect("a transition").drain = Some("another".to_owned());
+    });
+    assert!(
+        !decide(&other_drain).actions.contains(&Action::Remove(1)),
+        "cut under another drain proves nothing"
+    );
+}
+
+#[test]
+fn a_generation_that_never_worked_is_replaced_after_the_deadline_and_stays_a_prior() {
+    let (observed, _) = walk(with_pods(walk(created()).0, 1, UnitState::CaughtUp));
+    let mut broken = with_pods(other_topic(observed, "elsewhere"), 1, UnitState::Claiming);
+    of(&mut broken, 1).pods[0].trouble = Some(Trouble::CrashLoop("exit code 1".to_owned()));
+    let (draining, decision) = walk(broken);
+    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
+    let (removed, decision) = walk(after(draining, 61));
+    assert_eq!((decision.actions, decision.intent.drained), (vec![Action::Remove(1)], None));
+    let (_, decision) = walk(removed);
+    assert_eq!(decision.intent.priors.iter().map(|prior| prior.generation).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_generation_that_was_never_promoted_is_replaced_at_once_and_is_no_prior() {
+    let observed = other_topic(with_pods(walk(created()).0, 1, UnitState::Restoring), "elsewhere");
+    let (observed, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Remove(1)]);
+    let (_, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    assert_eq!(decision.intent.priors, []);
+}
+
+#[test]
+fn more_replicas_are_a_next_generation_of_the_same_revision() {
+    let (observed, decision) = walk(replicas(live(created(), 1), 5));
+    assert_eq!(step(&observed), Some((TransitionKind::Scale, TransitionStep::Draining)));
+    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
+    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    let (observed, decision) = walk(observed);
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(1)));
+    assert_eq!(of(&mut observed.clone(), 2).replicas, Some(5));
+}
+
+#[test]
+fn suspend_keeps_the_generation_and_resume_ends_its_drain() {
+    let (observed, _) = walk(suspend(live(created(), 1), true));
+    let (observed, decision) = walk(with_pods(observed, 1, UnitState::Cut));
+    assert_eq!(decision.actions, [Action::Resize(1, 0)]);
+    let id = decision.intent.drained.expect("a drain").id;
+    let (observed, decision) = walk(without_pods(observed, 1));
+    assert_eq!((decision.phase, decision.actions), (Phase::Suspended, vec![]));
+    assert_eq!(decide(&after(observed.clone(), 3_600)).phase, Phase::Suspended);
+    let (observed, decision) = walk(suspend(observed, false));
+    assert_eq!(decision.actions, [Action::Start(1)]);
+    let (observed, decision) = walk(with_pods(observed, 1, UnitState::Cut));
+    let resume = Instruction::Resume(DrainId::new(id).expect("valid"));
+    assert_eq!(tells(&decision.actions), [&resume, &Instruction::Promote(1)]);
+    let (observed, decision) = walk(with_pods(observed, 1, UnitState::Live));
+    assert_eq!((decision.phase, status(&observed).drained), (Phase::Steady, None));
+}
+
+#[test]
+fn a_spec_that_changed_while_suspended_starts_the_next_generation_from_the_cut() {
+    let (observed, _) = walk(suspend(live(created(), 1), true));
+    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    let (observed, _) = walk(without_pods(observed, 1));
+    let (observed, decision) = walk(other_topic(suspend(observed, false), "elsewhere"));
+    assert_eq!(decision.actions, [Action::Remove(1)], "the StatefulSet without pods");
+    let (_, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    assert_eq!(decision.intent.priors.len(), 1);
+}
+
+#[test]
+fn a_number_that_somebody_else_has_claimed_is_never_used() {
+    let mut observed = live(created(), 1);
+    for pod in &mut of(&mut observed, 1).pods {
+        pod.report.as_mut().expect("a report").newest_generation = Some(7);
+    }
+    let (observed, _) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
+    let (mut observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    // Pods that are gone cannot say what they saw; a newer one may.
+    of(&mut observed, 1).replicas = None;
+    let (_, decision) = walk(observed);
+    assert!(decision.intent.generation > Some(1));
+}
+
+#[test]
+fn a_lost_status_is_rebuilt_from_what_runs() {
+    let observed = edited(live(created(), 1), |pipeline| pipeline.status = None);
+    let (observed, decision) = walk(observed);
+    assert_eq!((decision.intent.generation, decision.intent.promoted), (Some(1), true));
+    assert_eq!(decide(&observed).phase, Phase::Steady, "no pod was touched");
+}
+
+#[test]
+fn an_invalid_spec_touches_nothing_that_runs() {
+    let observed = edited(live(created(), 1), |pipeline| pipeline.spec.sources.clear());
+    let decision = decide(&observed);
+    assert_eq!((decision.phase, decision.actions), (Phase::Invalid, vec![]));
+}
+
+#[test]
+fn delete_removes_cleans_and_releases() {
+    let (observed, decision) = walk(deleted(live(created(), 1)));
+    assert_eq!(decision.actions, [Action::Remove(1)]);
+    let (mut observed, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Clean(1)]);
+    observed.cleanup = Some(Cleanup::Running);
+    assert_eq!(decide(&observed).actions, []);
+    observed.cleanup = Some(Cleanup::Succeeded);
+    let decision = decide(&observed);
+    assert_eq!((decision.actions, decision.note), (vec![Action::RemoveFinalizer], None));
+}
+
+#[test]
+fn delete_ends_although_nothing_can_be_cleaned() {
+    let (observed, _) = walk(deleted(live(created(), 1)));
+    let (observed, _) = walk(observed);
+    let gave_up = Observed { cleanup: Some(Cleanup::Failed), ..observed.clone() };
+    let late = Observed { cleanup: Some(Cleanup::Running), ..after(observed, 121) };
+    for observed in [gave_up, late] {
+        let decision = decide(&observed);
+        assert_eq!(
+            (decision.actions, decision.note),
+            (vec![Action::RemoveFinalizer], Some(super::Note::TopicsLeft))
+        );
+    }
+}
+
+#[test]
+fn delete_of_a_pipeline_that_never_started_needs_no_cleaning() {
+    let decision = decide(&deleted(created()));
+    assert_eq!((decision.actions, decision.note), (vec![Action::RemoveFinalizer], None));
+}
+
+#[test]
+fn past_generations_are_forgotten_in_the_end() {
+    let mut observed = live(created(), 1);
+    for turn in 2..=14 {
+        observed = other_topic(observed, &format!("t{turn}"));
+        let (draining, _) = walk(observed);
+        let (removing, _) = walk(with_pods(draining, turn - 1, UnitState::Cut));
+        observed = live(removing, turn);
+    }
+    let kept: Vec<u64> = observed.generations.iter().map(|generation| generation.number).collect();
+    assert!(kept.len() <= 13 && kept.contains(&14) && kept.contains(&13), "{kept:?}");
+    assert!(status(&observed).history.len() <= crds::pipeline::HISTORY_MAX);
+}
+
+/// What may happen to a cluster between two looks.
+#[derive(Clone, Debug)]
+enum Event {
+    Topic(u8),
+    Replicas(i32),
+    Suspend(bool),
+    Units(u8),
+    PodsGone,
+    Silent(bool),
+    Later(i64),
+    StatusLost,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => (0..3_u8).prop_map(Event::Topic),
+        2 => (1..4_i32).prop_map(Event::Replicas),
+        2 => any::<bool>().prop_map(Event::Suspend),
+        12 => (0..7_u8).prop_map(Event::Units),
+        3 => Just(Event::PodsGone),
+        1 => any::<bool>().prop_map(Event::Silent),
+        3 => (1..700_i64).prop_map(Event::Later),
+        1 => Just(Event::StatusLost),
+    ]
+}
+
+fn happens(observed: Observed, event: &Event) -> Observed {
+    const STATES: [UnitState; 7] = [
+        UnitState::Restoring,
+        UnitState::CaughtUp,
+        UnitState::Claiming,
+        UnitState::Live,
+        UnitState::Released,
+        UnitState::Cut,
+        UnitState::Failed,
+    ];
+    let numbers: Vec<u64> = observed.generations.iter().map(|generation| generation.number).collect();
+    match event {
+        Event::Topic(topic) => other_topic(observed, &format!("t{topic}")),
+        Event::Replicas(count) => replicas(observed, *count),
+        Event::Suspend(is) => suspend(observed, *is),
+        Event::Later(seconds) => after(observed, *seconds),
+        Event::StatusLost => edited(observed, |pipeline| pipeline.status = None),
+        Event::Units(state) => numbers
+            .into_iter()
+            .fold(observed, |observed, number| with_pods(observed, number, STATES[usize::from(*state)])),
+        Event::PodsGone => numbers.into_iter().fold(observed, without_pods),
+        Event::Silent(silent) => {
+            let mut observed = observed;
+            for pod in observed.generations.iter_mut().flat_map(|generation| &mut generation.pods) {
+                pod.address = Some(Address("10.0.0.1:8080".to_owned()));
+                if *silent {
+                    pod.report = None;
+                }
+            }
+            observed
+        }
+    }
+}
+
+/// What must hold of every decision, whatever happened before.
+fn check(observed: &Observed, decision: &super::Decision) {
+    let before = status(observed);
+    assert!(decision.intent.generation >= before.generation, "numbers only grow");
+    let started: Vec<u64> = decision
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Start(number) => Some(*number),
+            _ => None,
+        })
+        .collect();
+    for number in &started {
+        let others = observed.generations.iter().filter(|generation| generation.number != *number);
+        assert!(others.clone().all(|other| !other.runs()), "two generations at once");
+        assert_eq!(Some(*number), decision.intent.generation);
+    }
+    for action in &decision.actions {
+        let stopped = match action {
+            Action::Remove(number) | Action::Resize(number, 0) => *number,
+            _ => continue,
+        };
+        let generation = observed.generation(stopped).expect("it exists");
+        let works = generation.pods.iter().any(|pod| {
+            pod.report
+                .as_ref()
+                .is_some_and(|report| report.units.iter().any(|unit| unit.state == UnitState::Live))
+        });
+        let promoted = before.promoted == Some(true) && before.generation == Some(stopped);
+        assert!(
+            !(works && promoted && decision.intent.drained.is_none()),
+            "live units are stopped without a cut"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_decision_breaks_the_rules_and_every_way_ends_live(events in prop::collection::vec(event(), 0..24)) {
+        let mut observed = created();
+        for event in &events {
+            observed = happens(observed, event);
+            let decision = decide(&observed);
+            check(&observed, &decision);
+            observed = carried_out(observed, &decision);
+        }
+        // From here on the cluster does what it is told.
+        observed = suspend(observed, false);
+        for _ in 0..40 {
+            let decision = decide(&observed);
+            check(&observed, &decision);
+            let (phase, transition) = (decision.phase, decision.intent.transition.clone());
+            observed = carried_out(observed, &decision);
+            let Some(number) = decision.intent.generation else { continue };
+            let live = phase == Phase::Steady && of(&mut observed.clone(), number).every_unit(|unit| unit.state == UnitState::Live);
+            if live {
+                return Ok(());
+            }
+            let state = match transition.map(|transition| transition.step) {
+                Some(TransitionStep::Draining) => UnitState::Cut,
+                Some(TransitionStep::Starting) => UnitState::CaughtUp,
+                _ => UnitState::Live,
+            };
+            observed = with_pods(after(observed, 1), number, state);
+        }
+        prop_assert!(false, "never live after {events:?}: {:?}", status(&observed));
+    }
+}

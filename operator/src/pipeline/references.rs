@@ -1,0 +1,37 @@
+//! What a pipeline refers to: the names that `observe` reads, `build` mounts and watches wake for.
+
+use ::pipeline::spec::{KafkaAccess, KafkaTopic, NameRef, SideSink, StreamPipelineSpec, StreamWindowSpec};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names of the StreamWindows that the spec refers to.
+pub fn windows(spec: &StreamPipelineSpec) -> BTreeSet<String> {
+    spec.steps.iter().filter_map(|step| step.window_ref.as_ref()).map(|window| window.name.clone()).collect()
+}
+
+/// Names of the ConfigMaps that the spec refers to.
+pub fn config_maps(spec: &StreamPipelineSpec) -> BTreeSet<String> {
+    let schemas =
+        spec.sources.iter().filter_map(|source| source.schema.as_ref()?.config_map_key_ref.as_ref());
+    schemas.map(|map| map.name.clone()).collect()
+}
+
+/// Names of the Secrets that the spec, and the windows that it refers to, refer to.
+pub fn secrets(spec: &StreamPipelineSpec, windows: &BTreeMap<String, StreamWindowSpec>) -> BTreeSet<String> {
+    let used = self::windows(spec);
+    let inline = spec.steps.iter().filter_map(|step| step.window.as_ref());
+    let referred = windows.iter().filter(|(name, _)| used.contains(*name)).map(|(_, window)| window);
+    let side_sinks = inline.chain(referred).filter_map(|window| window.late_sink.as_ref());
+    let side_sinks = side_sinks.chain(&spec.dead_letter_sink).filter_map(topic_of);
+    let topics = spec.sources.iter().filter_map(|source| source.kafka.as_ref());
+    let topics = topics.chain(spec.sinks.iter().filter_map(|sink| sink.kafka.as_ref())).chain(side_sinks);
+    let named = topics.filter_map(|topic| topic.secret_ref.as_ref());
+    named.chain(spec.kafka.as_ref().and_then(secret_of)).map(|secret| secret.name.clone()).collect()
+}
+
+fn topic_of(sink: &SideSink) -> Option<&KafkaTopic> {
+    sink.kafka.as_ref()
+}
+
+fn secret_of(access: &KafkaAccess) -> Option<&NameRef> {
+    access.secret_ref.as_ref()
+}

@@ -1,0 +1,182 @@
+//! What the user sees: one status, made of what was seen and decided (pure), written by one patch if it changed, and
+//! events about what changed.
+
+mod counted;
+mod events;
+mod numbers;
+mod problems;
+mod verdicts;
+
+pub use counted::Counted;
+
+use super::observe::Observed;
+use super::plan::{Decision, Phase};
+use super::validate::{Desired, Invalid};
+use super::{Error as ReconcileError, PIPELINE_LABEL};
+use crate::context::{Context, FIELD_MANAGER};
+use control::{Condition as Kind, Reason};
+use crds::condition::{Verdict, conditions};
+use crds::{StreamPipeline, StreamPipelineStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::error_boundary::InvalidObject;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Why the status could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status has no JSON form.
+    #[error("failed to encode the status of StreamPipeline {0}")]
+    Encode(String, #[source] serde_json::Error),
+    /// The API server refused it.
+    #[error("failed to write the status of StreamPipeline {0}")]
+    Write(String, #[source] kube::Error),
+}
+
+/// Everything that a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What was seen.
+    pub observed: &'a Observed,
+    /// What is wanted, or what is wrong with it.
+    pub desired: &'a Result<Desired, Invalid>,
+    /// What was decided.
+    pub decision: &'a Decision,
+    /// What could not be done.
+    pub failure: Option<&'a str>,
+}
+
+/// Writes status and events.
+pub async fn report(
+    observed: &Observed,
+    desired: &Result<Desired, Invalid>,
+    decision: &Decision,
+    failure: Option<&ReconcileError>,
+    context: &Context,
+) -> Result<(), Error> {
+    let failure = failure.map(with_sources);
+    let facts = Facts { observed, desired, decision, failure: failure.as_deref() };
+    let uid = observed.pipeline.uid().unwrap_or_default();
+    let before = observed.status();
+    let (after, counted) = status(&facts, &context.counted(&uid));
+    let name = observed.name();
+    let patch = merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?;
+    if let Some(patch) = patch {
+        let api: Api<StreamPipeline> =
+            Api::namespaced(context.client.clone(), &observed.pipeline.namespace().unwrap_or_default());
+        write(&api, &name, &patch).await?;
+    }
+    context.keep_counted(&uid, Some(counted).filter(|_| !observed.deleting()));
+    for event in events::events(&before, &after, decision) {
+        // An event is a courtesy: the status has said the same already.
+        if let Err(error) = context.recorder.publish(&event, &observed.pipeline.object_ref(&())).await {
+            tracing::debug!(
+                pipeline = name,
+                error = &error as &dyn std::error::Error,
+                "an event was not written"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Says that an object cannot be read. Its spec is not touched, and what runs for it goes on.
+pub async fn unreadable(object: &InvalidObject, context: &Context) -> Result<(), Error> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let api: Api<StreamPipeline> =
+        Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or_default());
+    let message = control::call::bounded_message(format!("the object cannot be read: {}", object.error));
+    let verdicts = [Kind::Stalled, Kind::Ready, Kind::ConfigValid]
+        .map(|kind| Verdict::new(kind, kind == Kind::Stalled, Reason::ConfigInvalid, message.clone()));
+    let generation = object.metadata.generation.unwrap_or_default();
+    let conditions = conditions(&[], &verdicts, generation, &Time(Timestamp::now()));
+    write(&api, &name, &json!({"observedGeneration": generation, "conditions": conditions})).await
+}
+
+/// The status is written without reading the answer, so that an object that cannot be read gets one too.
+async fn write(api: &Api<StreamPipeline>, name: &str, status: &Value) -> Result<(), Error> {
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"status": status});
+    let api: Api<kube::core::PartialObjectMeta<StreamPipeline>> = match api.namespace() {
+        Some(namespace) => Api::namespaced(api.clone().into_client(), namespace),
+        None => return Ok(()),
+    };
+    match api.patch_subresource("status", name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(Error::Write(name.to_owned(), source)),
+    }
+}
+
+/// The status, and the counters that it was made of.
+pub fn status(facts: &Facts<'_>, counted: &Counted) -> (StreamPipelineStatus, Counted) {
+    let Facts { observed, desired, decision, .. } = *facts;
+    let before = observed.status();
+    let mut after = before.clone();
+    let generation = observed.pipeline.metadata.generation.unwrap_or_default();
+    decision.intent.write(&mut after);
+    after.observed_generation = generation;
+    after.selector = Some(format!("{PIPELINE_LABEL}={}", observed.name()));
+    match desired {
+        Ok(desired) => {
+            after.references.clone_from(&desired.references);
+            after.sinks.clone_from(&desired.sinks);
+        }
+        Err(invalid) => after.references.clone_from(&invalid.references),
+    }
+    let current = decision.intent.generation.and_then(|number| observed.generation(number));
+    let pods = current.map(|generation| generation.pods.as_slice()).unwrap_or_default();
+    let wanted = match (desired, decision.phase) {
+        (_, Phase::Suspended | Phase::Deleting) => 0,
+        (Ok(desired), _) => i64::from(desired.shape.replicas),
+        (Err(_), _) => current.and_then(|generation| generation.replicas).map_or(0, i64::from),
+    };
+    after.replicas =
+        i32::try_from(observed.generations.iter().map(|generation| generation.pods.len()).sum::<usize>())
+            .ok();
+    after.ready = Some(format!("{}/{wanted}", pods.iter().filter(|pod| pod.live()).count()));
+    after.restarts = current.map(|_| pods.iter().map(|pod| i64::from(pod.restarts)).sum());
+    let counted = numbers::write(&mut after, facts, pods, counted);
+    let verdicts = verdicts::verdicts(facts, pods);
+    after.conditions = conditions(&before.conditions, &verdicts, generation, &Time(observed.now));
+    (after, counted)
+}
+
+/// An error with everything that caused it, in one line.
+fn with_sources(error: &ReconcileError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The JSON merge patch that makes `after` of `before`; none when they are equal.
+pub fn merge_patch<T: Serialize>(before: &T, after: &T) -> Result<Option<Value>, serde_json::Error> {
+    Ok(difference(&serde_json::to_value(before)?, &serde_json::to_value(after)?))
+}
+
+fn difference(before: &Value, after: &Value) -> Option<Value> {
+    match (before, after) {
+        (before, after) if before == after => None,
+        (Value::Object(before), Value::Object(after)) => {
+            let gone =
+                before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+            let changed = after.iter().filter_map(|(key, value)| {
+                let old = before.get(key).unwrap_or(&Value::Null);
+                Some((key.clone(), difference(old, value)?))
+            });
+            Some(Value::Object(gone.chain(changed).collect::<Map<_, _>>()))
+        }
+        (_, after) => Some(after.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What is wrong with the pods: what they say themselves, and what Kubernetes says of them.
+
+use crate::pipeline::observe::{PodSeen, Trouble};
+use control::status::SecretStatus;
+use control::{Condition as Kind, Reason};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The condition that is False because of it.
+    pub(super) condition: Kind,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    /// No retry can help.
+    pub(super) permanent: bool,
+}
+
+/// Everything that is wrong, worst first, each once however many pods say it.
+pub(super) fn problems(pods: &[PodSeen]) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    for pod in pods {
+        let said = pod.report.iter().flat_map(|report| &report.problems).map(said);
+        let secrets = pod.report.iter().flat_map(|report| &report.secrets).filter_map(missing_key);
+        let seen = pod.trouble.as_ref().map(|trouble| of_trouble(&pod.name, trouble));
+        for problem in said.chain(secrets).chain(seen) {
+            if !found.iter().any(|other| other.message == problem.message) {
+                found.push(problem);
+            }
+        }
+    }
+    found.sort_by_key(|problem| (!problem.permanent, problem.condition == Kind::WatermarkAdvancing));
+    found
+}
+
+fn said(problem: &control::status::Problem) -> Problem {
+    Problem {
+        condition: problem.condition,
+        reason: problem.reason.unwrap_or_else(|| usual_reason(problem.condition)),
+        message: problem.message.clone(),
+        permanent: problem.permanent,
+    }
+}
+
+/// The reason for a word of a newer runtime: what such a condition mostly means.
+fn usual_reason(condition: Kind) -> Reason {
+    match condition {
+        Kind::ConfigValid => Reason::ConfigInvalid,
+        Kind::SourcesConnected => Reason::BrokerUnreachable,
+        Kind::SinksConnected => Reason::SinkUnavailable,
+        Kind::Checkpointed => Reason::CheckpointFailing,
+        Kind::WatermarkAdvancing => Reason::IdleSource,
+        Kind::Ready | Kind::Reconciling | Kind::Stalled => Reason::Deploying,
+    }
+}
+
+fn missing_key(secret: &SecretStatus) -> Option<Problem> {
+    let keys: Vec<String> = secret.missing_keys.iter().map(|key| format!("`{key}`")).collect();
+    let plural = if keys.len() == 1 { "key" } else { "keys" };
+    (!keys.is_empty()).then(|| Problem {
+        condition: Kind::ConfigValid,
+        reason: Reason::SecretKeyMissing,
+        message: format!(
+            "Secret/{} lacks the {plural} {}; the pods see it as soon as it is there",
+            secret.name,
+            keys.join(", ")
+        ),
+        permanent: false,
+    })
+}
+
+fn of_trouble(pod: &str, trouble: &Trouble) -> Problem {
+    let (reason, message) = match trouble {
+        Trouble::Unschedulable(why) => {
+            (Reason::InsufficientCapacity, format!("pod {pod} fits on no node: {why}"))
+        }
+        Trouble::Image(why) => (Reason::Deploying, format!("pod {pod} has no image: {why}")),
+        Trouble::CrashLoop(how) => (Reason::CrashLooping, format!("pod {pod} ends again and again: {how}")),
+    };
+    Problem {
+        condition: Kind::Ready,
+        reason,
+        message: control::call::bounded_message(message),
+        permanent: false,
+    }
+}

@@ -1,0 +1,186 @@
+//! The conditions: what holds, why, and what it waits on.
+
+use super::Facts;
+use super::problems::{Problem, problems};
+use crate::pipeline::observe::PodSeen;
+use crate::pipeline::plan::Phase;
+use control::status::{UnitState, UnitStatus};
+use control::{Condition as Kind, Reason};
+use crds::condition::Verdict;
+use crds::pipeline::{Transition, TransitionKind, TransitionStep};
+
+/// Pods that a message names; the rest is counted.
+const PODS_NAMED: usize = 3;
+
+/// All conditions, in the order in which kstatus reads them.
+pub(super) fn verdicts(facts: &Facts<'_>, pods: &[PodSeen]) -> Vec<Verdict> {
+    let problems = problems(pods);
+    let ready = ready(facts, pods, &problems);
+    let stalled = stalled(facts, &problems);
+    let reconciling = !stalled && ready.holds != Some(true);
+    let mut verdicts = vec![
+        Verdict::new(Kind::Reconciling, reconciling, ready.reason, ready.message.clone()),
+        Verdict::new(Kind::Stalled, stalled, ready.reason, ready.message.clone()),
+    ];
+    let judged = !pods.is_empty() && pods.iter().all(PodSeen::live);
+    verdicts.push(ready);
+    verdicts.push(config_valid(facts, &problems));
+    for kind in [Kind::SourcesConnected, Kind::SinksConnected, Kind::Checkpointed, Kind::WatermarkAdvancing] {
+        verdicts.push(of_pods(kind, &problems, judged));
+    }
+    verdicts
+}
+
+/// The summary.
+fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
+    let verdict = |holds: bool, reason, message: String| Verdict::new(Kind::Ready, holds, reason, message);
+    let phase = facts.decision.phase;
+    if phase == Phase::Deleting {
+        return verdict(
+            false,
+            Reason::Deploying,
+            format!("the pipeline is being deleted; {}", waits_on(facts, pods)),
+        );
+    }
+    if let Err(invalid) = facts.desired {
+        return verdict(false, invalid.reason, invalid.message.clone());
+    }
+    if let Some(failure) = facts.failure {
+        return verdict(false, Reason::Deploying, control::call::bounded_message(failure.to_owned()));
+    }
+    if phase == Phase::Suspended {
+        return verdict(
+            true,
+            Reason::Suspended,
+            "suspended as asked; state and positions are kept".to_owned(),
+        );
+    }
+    let mut blocking = problems.iter().filter(|problem| problem.condition != Kind::WatermarkAdvancing);
+    if let Some(first) = blocking.next() {
+        let more = blocking.count();
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        return verdict(false, first.reason, format!("{}{more}", first.message));
+    }
+    if let Some(transition) = &facts.decision.intent.transition {
+        return verdict(false, reason(facts, transition), waits_on(facts, pods));
+    }
+    let wanted = facts.desired.as_ref().map_or(0, |desired| desired.shape.replicas as usize);
+    let is_live = |unit: &UnitStatus| unit.state == UnitState::Live;
+    let not_live = pods.iter().filter(|pod| !pod.live()).filter_map(|pod| rest(pod, &is_live));
+    let not_live: Vec<String> = not_live.collect();
+    if not_live.is_empty() && pods.len() == wanted {
+        return verdict(true, Reason::Running, String::new());
+    }
+    let missing = wanted.saturating_sub(pods.len());
+    verdict(false, Reason::Deploying, format!("waits for pods to go on: {}", named(&not_live, missing)))
+}
+
+/// The reason of a change that goes on.
+fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
+    match (transition.kind, transition.step) {
+        (_, TransitionStep::Draining) if late(facts) => Reason::SavepointFailed,
+        (TransitionKind::Suspend, _) => Reason::Savepointing,
+        (TransitionKind::Scale, _) => Reason::Scaling,
+        (
+            TransitionKind::Start
+            | TransitionKind::Recreate
+            | TransitionKind::Resume
+            | TransitionKind::Delete,
+            _,
+        ) => Reason::Deploying,
+    }
+}
+
+fn late(facts: &Facts<'_>) -> bool {
+    let transition = facts.decision.intent.transition.as_ref();
+    transition.is_some_and(|transition| transition.deadline.0 < facts.observed.now)
+}
+
+/// What the change waits on.
+fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
+    let intent = &facts.decision.intent;
+    let Some(transition) = &intent.transition else { return "nothing is left to do".to_owned() };
+    let generation = intent.generation.unwrap_or_default();
+    let wanted = match facts.desired {
+        Ok(desired) if transition.step != TransitionStep::Draining => desired.shape.replicas as usize,
+        _ => pods.len(),
+    };
+    let missing = wanted.saturating_sub(pods.len());
+    let waiting = |good: &dyn Fn(&UnitStatus) -> bool| {
+        let rest = pods.iter().filter_map(|pod| rest(pod, good)).collect::<Vec<_>>();
+        named(&rest, missing)
+    };
+    let text = match transition.step {
+        TransitionStep::Draining => {
+            format!(
+                "waits for pods to finish and to save their state: {}",
+                waiting(&|u| u.state == UnitState::Cut)
+            )
+        }
+        TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),
+        TransitionStep::Starting => {
+            let near = |u: &UnitStatus| {
+                matches!(u.state, UnitState::CaughtUp | UnitState::Claiming | UnitState::Live)
+            };
+            format!("waits for pods of generation {generation} to start and to restore: {}", waiting(&near))
+        }
+        TransitionStep::Promoting => {
+            let live = |u: &UnitStatus| u.state == UnitState::Live;
+            format!("waits for pods of generation {generation} to take over: {}", waiting(&live))
+        }
+        TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
+    };
+    if late(facts) { format!("{text}; this takes longer than expected") } else { text }
+}
+
+/// What is left to do in a pod, if anything is.
+fn rest(pod: &PodSeen, good: &dyn Fn(&UnitStatus) -> bool) -> Option<String> {
+    let Some(report) = &pod.report else {
+        let why = if pod.silent() { "does not answer" } else { "does not run yet" };
+        return Some(format!("{} {why}", pod.name));
+    };
+    if !report.units_known {
+        return Some(format!("{} has not read the topics yet", pod.name));
+    }
+    let done = report.units.iter().filter(|unit| good(unit)).count();
+    let total = report.units.len();
+    (done < total).then(|| format!("{} ({done} of {total} units)", pod.name))
+}
+
+fn named(pods: &[String], missing: usize) -> String {
+    let mut parts: Vec<String> = pods.iter().take(PODS_NAMED).cloned().collect();
+    if pods.len() > PODS_NAMED {
+        parts.push(format!("{} more", pods.len() - PODS_NAMED));
+    }
+    if missing > 0 {
+        parts.push(format!("{missing} not there yet"));
+    }
+    if parts.is_empty() { "all are there".to_owned() } else { parts.join(", ") }
+}
+
+/// The user has to act: the spec is wrong, a problem does not go away by itself, or a change does not get anywhere.
+fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
+    let deleting = facts.decision.phase == Phase::Deleting;
+    !deleting && (facts.desired.is_err() || problems.iter().any(|problem| problem.permanent) || late(facts))
+}
+
+fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {
+    match facts.desired {
+        Err(invalid) => Verdict::new(Kind::ConfigValid, false, invalid.reason, invalid.message.clone()),
+        Ok(_) => match problems.iter().find(|problem| problem.condition == Kind::ConfigValid) {
+            Some(problem) => Verdict::new(Kind::ConfigValid, false, problem.reason, problem.message.clone()),
+            None => Verdict::new(Kind::ConfigValid, true, Reason::Running, String::new()),
+        },
+    }
+}
+
+/// A condition that only pods can judge: False by a problem, True while all are live, else unknown.
+fn of_pods(kind: Kind, problems: &[Problem], judged: bool) -> Verdict {
+    match problems.iter().find(|problem| problem.condition == kind) {
+        Some(problem) => Verdict::new(kind, false, problem.reason, problem.message.clone()),
+        None if judged => Verdict::new(kind, true, Reason::Running, String::new()),
+        None => {
+            Verdict::new(kind, None, Reason::Deploying, "not known while not every pod is live".to_owned())
+        }
+    }
+}

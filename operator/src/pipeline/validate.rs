@@ -1,0 +1,248 @@
+//! What the user wants, checked: the same plan as `weir lint` and the workers make, or everything that is wrong. Pure.
+
+use super::observe::Observed;
+use super::references;
+use crate::settings::Settings;
+use ::pipeline::manifest::{Manifest, References, ResolvedManifest};
+use ::pipeline::plan::{Guarantee, Plan, SinkConnector};
+use ::pipeline::problem::{Problem, ProblemKind};
+use ::pipeline::spec::{Size, StreamPipelineSpec};
+use control::Reason;
+use control::generation::{Placement, Shape};
+use crds::pipeline::SinkGuarantee;
+use crds::reference::Reference;
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Most problems that a status message lists; the rest is counted.
+const PROBLEMS_SHOWN: usize = 5;
+
+/// What the user wants, valid.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The resolved manifests for the pods.
+    pub manifest: String,
+    /// Identity of the plan, 32 hex digits.
+    pub plan_hash: String,
+    /// Identity of everything that makes the pods, except how many there are.
+    pub revision_hash: String,
+    /// Identity of everything that makes the pods.
+    pub generation_hash: String,
+    /// Pods and workers.
+    pub shape: Shape,
+    /// No unit is to run.
+    pub suspend: bool,
+    /// Image of the pods.
+    pub image: String,
+    /// What is referred to, with the content that was used.
+    pub references: Vec<Reference>,
+    /// Secrets that the pods mount.
+    pub secrets: BTreeSet<String>,
+    /// What is promised about each sink.
+    pub sinks: Vec<SinkGuarantee>,
+}
+
+/// What is wrong with what the user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// `RefNotFound` when everything that is wrong is something missing, else `ConfigInvalid`.
+    pub reason: Reason,
+    /// Every problem, one a line, as far as they fit.
+    pub message: String,
+    /// What is referred to, so that the status can list what is missing.
+    pub references: Vec<Reference>,
+}
+
+/// Checks what the user wants.
+pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Invalid> {
+    let spec = &observed.pipeline.spec;
+    let resolved = resolve(observed);
+    let references = references(observed);
+    let mut problems = other_problems(observed, settings);
+    let plan = match Plan::build(&resolved) {
+        Ok(plan) if problems.is_empty() => plan,
+        Ok(_) => return Err(invalid(&problems, references)),
+        Err(found) => {
+            problems.extend(found.iter().filter(|problem| !explained(problem, observed)).map(line));
+            return Err(invalid(&problems, references));
+        }
+    };
+    let manifest = match resolved.to_yaml() {
+        Ok(manifest) => manifest,
+        Err(error) => return Err(invalid(&[(Reason::ConfigInvalid, error.to_string())], references)),
+    };
+    let image = spec.image.clone().unwrap_or_else(|| settings.runtime_image.clone());
+    let shape = shape(spec);
+    let plan_hash = plan.hash().to_string();
+    let revision_hash = hash(&[&manifest, &image, &plan_hash, &settings.image_pull_policy]);
+    let generation_hash =
+        hash(&[&revision_hash, &shape.replicas.to_string(), &shape.workers_per_replica.to_string()]);
+    Ok(Desired {
+        generation_hash,
+        revision_hash,
+        plan_hash,
+        shape,
+        image,
+        manifest,
+        suspend: spec.suspend.unwrap_or(false),
+        secrets: references::secrets(spec, &observed.windows),
+        sinks: guarantees(&plan),
+        references,
+    })
+}
+
+/// The manifest with what it refers to, without what only the operator reads: the number of pods and whether they run
+/// are no part of what the pods are told, so that neither makes a new revision.
+fn resolve(observed: &Observed) -> ResolvedManifest {
+    let spec = StreamPipelineSpec {
+        replicas: None,
+        suspend: None,
+        update_strategy: None,
+        image: None,
+        ..observed.pipeline.spec.clone()
+    };
+    let manifest = Manifest { namespace: observed.pipeline.namespace(), name: observed.name(), spec };
+    let references =
+        References { windows: observed.windows.clone(), config_maps: observed.config_maps.clone() };
+    ResolvedManifest::new(manifest, &references)
+}
+
+/// What only a cluster can get wrong.
+fn other_problems(observed: &Observed, settings: &Settings) -> Vec<(Reason, String)> {
+    let spec = &observed.pipeline.spec;
+    let name = observed.name();
+    let mut problems = Vec::new();
+    if name.len() > crds::pipeline::NAME_MAX {
+        let message = format!(
+            "the name has {} characters, at most {} are allowed",
+            name.len(),
+            crds::pipeline::NAME_MAX
+        );
+        problems.push((Reason::ConfigInvalid, message));
+    }
+    if let Some(image) = spec.image.as_ref().filter(|image| !settings.allows(image)) {
+        let message = format!(
+            "spec.image: `{image}` is not allowed by this operator; leave it out, or add it to the operator's allowed images"
+        );
+        problems.push((Reason::ConfigInvalid, message));
+    }
+    for (window, error) in &observed.unreadable_windows {
+        problems.push((Reason::ConfigInvalid, format!("StreamWindow/{window} cannot be read: {error}")));
+    }
+    if spec.kafka.is_none() {
+        let message = "spec.kafka is missing; set `bootstrapServers` or `secretRef`, the journals of the pipeline are kept there";
+        problems.push((Reason::ConfigInvalid, message.to_owned()));
+    }
+    problems
+}
+
+/// A window that exists and cannot be read is reported as such, not as missing.
+fn explained(problem: &Problem, observed: &Observed) -> bool {
+    problem.kind == ProblemKind::RefNotFound
+        && observed.unreadable_windows.keys().any(|name| problem.message.contains(name.as_str()))
+}
+
+fn line(problem: &Problem) -> (Reason, String) {
+    let reason = match problem.kind {
+        ProblemKind::RefNotFound => Reason::RefNotFound,
+        _ => Reason::ConfigInvalid,
+    };
+    (reason, problem.to_string())
+}
+
+fn invalid(problems: &[(Reason, String)], references: Vec<Reference>) -> Invalid {
+    let only_missing = problems.iter().all(|(reason, _)| *reason == Reason::RefNotFound);
+    let shown: Vec<&str> = problems.iter().take(PROBLEMS_SHOWN).map(|(_, text)| text.as_str()).collect();
+    let mut message = shown.join("\n");
+    if problems.len() > PROBLEMS_SHOWN {
+        let _ = write!(message, "\nand {} more", problems.len() - PROBLEMS_SHOWN);
+    }
+    Invalid {
+        reason: if only_missing { Reason::RefNotFound } else { Reason::ConfigInvalid },
+        message: control::call::bounded_message(message),
+        references,
+    }
+}
+
+/// Workers of a pod by its size: written down here and not counted by the machine, because a worker that nobody wrote
+/// down cannot be fenced.
+fn shape(spec: &StreamPipelineSpec) -> Shape {
+    let workers_per_replica = match spec.size {
+        None | Some(Size::Small | Size::Medium) => 1,
+        Some(Size::Large) => 2,
+        Some(Size::XLarge) => 4,
+    };
+    let replicas = spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(1);
+    Shape { replicas, workers_per_replica, placement: Placement::Modulo }
+}
+
+/// What is referred to, with a hash of the content that is used.
+fn references(observed: &Observed) -> Vec<Reference> {
+    let spec = &observed.pipeline.spec;
+    let reference = |kind: &str, name: &str, hash: Option<String>| Reference {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        hash,
+    };
+    let windows = references::windows(spec).into_iter().map(|name| {
+        let window = observed.windows.get(&name).and_then(|window| serde_json::to_string(window).ok());
+        reference("StreamWindow", &name, window.map(|text| hash(&[&text])))
+    });
+    let maps = references::config_maps(spec).into_iter().map(|name| {
+        let used = used_keys(spec, &name);
+        let map = observed.config_maps.get(&name);
+        let hash = map.map(|map| hash_of_map(map.iter().filter(|(key, _)| used.contains(key.as_str()))));
+        reference("ConfigMap", &name, hash)
+    });
+    let secrets = references::secrets(spec, &observed.windows);
+    let secrets = secrets.iter().map(|name| reference("Secret", name, reported_hash(observed, name)));
+    windows.chain(maps).chain(secrets).collect()
+}
+
+fn used_keys<'a>(spec: &'a StreamPipelineSpec, map: &str) -> BTreeSet<&'a str> {
+    let keys = spec.sources.iter().filter_map(|source| source.schema.as_ref()?.config_map_key_ref.as_ref());
+    keys.filter(|key| key.name == map).map(|key| key.key.as_str()).collect()
+}
+
+fn hash_of_map<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    let entries: BTreeMap<_, _> = entries.collect();
+    let parts: Vec<&str> =
+        entries.into_iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]).collect();
+    hash(&parts)
+}
+
+/// The hash of a Secret as the pods of the newest generation report it; the operator never reads Secrets.
+fn reported_hash(observed: &Observed, name: &str) -> Option<String> {
+    let pods = observed.generations.last().map(|generation| generation.pods.as_slice()).unwrap_or_default();
+    let mut secrets = pods.iter().filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.secrets);
+    secrets.find(|secret| secret.name == name)?.hash.clone()
+}
+
+fn guarantees(plan: &Plan) -> Vec<SinkGuarantee> {
+    let guarantee = |connector: &SinkConnector| match (connector, plan.settings().guarantee) {
+        (SinkConnector::Log, _) | (_, Guarantee::AtLeastOnce) => "AtLeastOnce",
+        (SinkConnector::Kafka { .. } | SinkConnector::File { .. }, Guarantee::ExactlyOnce) => "ExactlyOnce",
+    };
+    let sinks = plan.sinks().iter();
+    sinks
+        .map(|sink| SinkGuarantee {
+            name: sink.name.clone(),
+            guarantee: guarantee(&sink.connector).to_owned(),
+        })
+        .collect()
+}
+
+/// 16 hex digits of a SHA-256 over the parts, each with its length, so that no two lists of parts run together.
+fn hash(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

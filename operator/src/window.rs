@@ -1,0 +1,162 @@
+//! StreamWindow: nothing is made for it; its status says how it is used. Pipelines are read from the cache of their
+//! controller: they say in their own status what their windows hold.
+
+use crate::context::{Context, FIELD_MANAGER};
+use crate::pipeline::references;
+use crate::pipeline::report::merge_patch;
+use control::{Condition as Kind, Reason};
+use crds::condition::{Verdict, conditions};
+use crds::window::USERS_MAX;
+use crds::{StreamPipeline, StreamWindow, StreamWindowStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the controller of windows needs.
+pub struct WindowContext {
+    /// What every controller needs.
+    pub shared: Arc<Context>,
+    /// All pipelines.
+    pub pipelines: Store<DeserializeGuard<StreamPipeline>>,
+}
+
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status has no JSON form.
+    #[error("failed to encode the status of StreamWindow {0}")]
+    Encode(String, #[source] serde_json::Error),
+    /// The API server refused it.
+    #[error("failed to write the status of StreamWindow {0}")]
+    Write(String, #[source] kube::Error),
+}
+
+/// Writes the status of one window if it changed.
+pub async fn reconcile(
+    object: Arc<DeserializeGuard<StreamWindow>>,
+    context: Arc<WindowContext>,
+) -> Result<Action, Error> {
+    let began = Instant::now();
+    let result = step(&object, &context).await;
+    context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
+    result.map(|()| Action::await_change())
+}
+
+async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) -> Result<(), Error> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let now = Time(Timestamp::now());
+    let patch = match &object.0 {
+        Ok(window) => {
+            let pipelines = context.pipelines.state();
+            let users = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
+            let users = users.filter(|pipeline| pipeline.namespace().as_deref() == Some(namespace.as_str()));
+            let before = window.status.clone().unwrap_or_else(unseen);
+            let after = status(window, users, &now);
+            merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?
+        }
+        Err(unreadable) => {
+            let message =
+                control::call::bounded_message(format!("the object cannot be read: {}", unreadable.error));
+            let generation = unreadable.metadata.generation.unwrap_or_default();
+            let verdicts = [Kind::Stalled, Kind::Ready].map(|kind| {
+                Verdict::new(kind, kind == Kind::Stalled, Reason::ConfigInvalid, message.clone())
+            });
+            let conditions = conditions(&[], &verdicts, generation, &now);
+            Some(json!({"observedGeneration": generation, "conditions": conditions}))
+        }
+    };
+    match patch {
+        Some(patch) => write(&namespace, &name, &patch, context).await,
+        None => Ok(()),
+    }
+}
+
+async fn write(namespace: &str, name: &str, status: &Value, context: &WindowContext) -> Result<(), Error> {
+    let api: Api<PartialObjectMeta<StreamWindow>> = Api::namespaced(context.shared.client.clone(), namespace);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"status": status});
+    match api.patch_subresource("status", name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(Error::Write(name.to_owned(), source)),
+    }
+}
+
+/// What is done after a failed reconcile.
+pub fn after_failure(
+    object: Arc<DeserializeGuard<StreamWindow>>,
+    error: &Error,
+    context: Arc<WindowContext>,
+) -> Action {
+    let key = format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let pause = context.shared.pause_after_failure(&key);
+    tracing::warn!(window = key, error = error as &dyn std::error::Error, ?pause, "reconcile failed");
+    Action::requeue(pause)
+}
+
+fn unseen() -> StreamWindowStatus {
+    StreamWindowStatus {
+        observed_generation: -1,
+        conditions: Vec::new(),
+        r#type: None,
+        size: None,
+        keys: None,
+        used_by: None,
+        users: Vec::new(),
+        open: None,
+        late: None,
+    }
+}
+
+/// The status of a window that these pipelines may use. Pure.
+pub fn status<'a>(
+    window: &StreamWindow,
+    pipelines: impl Iterator<Item = &'a StreamPipeline>,
+    now: &Time,
+) -> StreamWindowStatus {
+    let name = window.name_any();
+    let before = window.status.clone().unwrap_or_else(unseen);
+    let users = pipelines.filter(|pipeline| references::windows(&pipeline.spec).contains(&name));
+    let mut users: Vec<&StreamPipeline> = users.collect();
+    users.sort_by_key(|pipeline| pipeline.name_any());
+    let uses =
+        users.iter().filter_map(|pipeline| pipeline.status.as_ref()).flat_map(|status| &status.windows);
+    let uses: Vec<_> = uses.filter(|used| used.window_ref.as_ref() == Some(&name)).collect();
+    let sum = |numbers: Vec<i64>| Some(numbers.iter().sum()).filter(|_| !numbers.is_empty());
+    let generation = window.metadata.generation.unwrap_or_default();
+    let ready = Verdict::new(
+        Kind::Ready,
+        true,
+        Reason::Running,
+        match users.len() {
+            0 => "no pipeline uses it".to_owned(),
+            1 => "1 pipeline uses it".to_owned(),
+            count => format!("{count} pipelines use it"),
+        },
+    );
+    let spec = &window.spec;
+    StreamWindowStatus {
+        observed_generation: generation,
+        conditions: conditions(&before.conditions, &[ready], generation, now),
+        r#type: spec.tumbling.as_ref().map(|_| "Tumbling".to_owned()),
+        size: spec.tumbling.as_ref().map(|tumbling| tumbling.size.to_string()),
+        keys: Some(spec.key_by.join(",")),
+        used_by: i64::try_from(users.len()).ok(),
+        users: users.iter().take(USERS_MAX).map(|pipeline| pipeline.name_any()).collect(),
+        open: sum(uses.iter().filter_map(|used| used.open).collect()),
+        late: sum(uses.iter().filter_map(|used| used.late).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
