@@ -17,6 +17,18 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause after failed reconciles.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// An error with everything that caused it, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// What every reconcile needs.
 pub struct Context {
     /// The API server.

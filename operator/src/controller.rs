@@ -1,6 +1,6 @@
 //! The controllers: what is watched, and which object each change wakes.
 
-use crate::context::Context;
+use crate::context::{Context, with_causes};
 use crate::metrics::Metrics;
 use crate::pipeline::{PIPELINE_LABEL, references};
 use crate::pods::Pods;
@@ -144,7 +144,7 @@ async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch
 /// What the runtime of the controllers reports besides failed reconciles, which are logged where they are handled.
 fn log<E: std::error::Error>(result: Result<(), E>) {
     if let Err(error) = result {
-        tracing::debug!(error = %error, "a watch or a reconcile reports");
+        tracing::debug!(error = with_causes(&error), "a watch or a reconcile reports");
     }
 }
 

@@ -11,7 +11,7 @@ pub mod references;
 pub mod report;
 pub mod validate;
 
-use crate::context::Context;
+use crate::context::{Context, with_causes};
 use crds::StreamPipeline;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -93,12 +93,7 @@ pub fn after_failure(
     context: Arc<Context>,
 ) -> Action {
     let pause = context.pause_after_failure(&key(&object));
-    tracing::warn!(
-        pipeline = key(&object),
-        error = error as &dyn std::error::Error,
-        ?pause,
-        "reconcile failed"
-    );
+    tracing::warn!(pipeline = key(&object), error = with_causes(error), ?pause, "reconcile failed");
     Action::requeue(pause)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A pod that does not answer within the deadline is unknown; unknown is never taken for zero or for gone.
 
+use crate::context::with_causes;
 use control::PodStatus;
 use control::call::{API_VERSION, Drain, DrainId, STATUS_PATH, drain_path, promote_path, resume_path};
 use futures::StreamExt;
@@ -129,9 +130,7 @@ impl Pods {
         let results: Vec<_> = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect().await;
         let failed = results.into_iter().filter_map(Result::err);
         failed
-            .map(|error| {
-                tracing::debug!(error = &error as &dyn std::error::Error, ?instruction, "a pod was not told")
-            })
+            .map(|error| tracing::debug!(error = with_causes(&error), ?instruction, "a pod was not told"))
             .count()
     }
 

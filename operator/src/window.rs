@@ -1,7 +1,7 @@
 //! StreamWindow: nothing is made for it; its status says how it is used. Pipelines are read from the cache of their
 //! controller: they say in their own status what their windows hold.
 
-use crate::context::{Context, FIELD_MANAGER};
+use crate::context::{Context, FIELD_MANAGER, with_causes};
 use crate::pipeline::references;
 use crate::pipeline::report::merge_patch;
 use control::{Condition as Kind, Reason};
@@ -100,7 +100,7 @@ pub fn after_failure(
 ) -> Action {
     let key = format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let pause = context.shared.pause_after_failure(&key);
-    tracing::warn!(window = key, error = error as &dyn std::error::Error, ?pause, "reconcile failed");
+    tracing::warn!(window = key, error = with_causes(error), ?pause, "reconcile failed");
     Action::requeue(pause)
 }
 

@@ -16,7 +16,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Debug;
 
 /// Which write failed.
@@ -92,6 +92,13 @@ pub async fn apply(
     Ok(())
 }
 
+/// Makes the API server refuse the patch when the object has changed since this version. A null would erase it.
+fn expect_version(patch: &mut Value, version: Option<String>) {
+    if let Some(version) = version {
+        patch["metadata"]["resourceVersion"] = Value::String(version);
+    }
+}
+
 struct Executor<'a> {
     observed: &'a Observed,
     context: &'a Context,
@@ -109,7 +116,8 @@ impl Executor<'_> {
         version: Option<String>,
     ) -> Result<Option<String>, Error> {
         let name = self.observed.name();
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+        let mut patch = json!({"metadata": {"finalizers": finalizers}});
+        expect_version(&mut patch, version);
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api::<StreamPipeline>();
@@ -128,7 +136,8 @@ impl Executor<'_> {
         intent.write(&mut after);
         let patch = merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?;
         let Some(status) = patch else { return Ok(()) };
-        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+        let mut patch = json!({"status": status});
+        expect_version(&mut patch, version);
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let written =

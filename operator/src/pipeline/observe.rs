@@ -5,7 +5,7 @@ mod pod;
 pub use pod::{PodSeen, Trouble};
 
 use super::{GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, REVISION_ANNOTATION, references};
-use crate::context::Context;
+use crate::context::{Context, with_causes};
 use ::pipeline::spec::StreamWindowSpec;
 use control::GenerationFile;
 use control::generation::FILE_KEY;
@@ -267,11 +267,7 @@ impl Reader<'_> {
             match answer {
                 Ok(status) => pod.report = Some(status),
                 Err(error) => {
-                    tracing::debug!(
-                        pod = pod.name,
-                        error = &error as &dyn std::error::Error,
-                        "a pod does not answer"
-                    );
+                    tracing::debug!(pod = pod.name, error = with_causes(&error), "a pod does not answer");
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::observe::Observed;
 use super::plan::{Decision, Phase};
 use super::validate::{Desired, Invalid};
 use super::{Error as ReconcileError, PIPELINE_LABEL};
-use crate::context::{Context, FIELD_MANAGER};
+use crate::context::{Context, FIELD_MANAGER, with_causes};
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
 use crds::{StreamPipeline, StreamPipelineStatus};
@@ -57,7 +57,7 @@ pub async fn report(
     failure: Option<&ReconcileError>,
     context: &Context,
 ) -> Result<(), Error> {
-    let failure = failure.map(with_sources);
+    let failure = failure.map(|error| with_causes(error));
     let facts = Facts { observed, desired, decision, failure: failure.as_deref() };
     let uid = observed.pipeline.uid().unwrap_or_default();
     let before = observed.status();
@@ -73,11 +73,7 @@ pub async fn report(
     for event in events::events(&before, &after, decision) {
         // An event is a courtesy: the status has said the same already.
         if let Err(error) = context.recorder.publish(&event, &observed.pipeline.object_ref(&())).await {
-            tracing::debug!(
-                pipeline = name,
-                error = &error as &dyn std::error::Error,
-                "an event was not written"
-            );
+            tracing::debug!(pipeline = name, error = with_causes(&error), "an event was not written");
         }
     }
     Ok(())
@@ -143,18 +139,6 @@ pub fn status(facts: &Facts<'_>, counted: &Counted) -> (StreamPipelineStatus, Co
     let verdicts = verdicts::verdicts(facts, pods);
     after.conditions = conditions(&before.conditions, &verdicts, generation, &Time(observed.now));
     (after, counted)
-}
-
-/// An error with everything that caused it, in one line.
-fn with_sources(error: &ReconcileError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// The JSON merge patch that makes `after` of `before`; none when they are equal.
