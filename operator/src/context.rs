@@ -15,7 +15,7 @@ pub const FIELD_MANAGER: &str = "weir-operator";
 /// First pause after a failed reconcile; it doubles with each further failure.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause after failed reconciles.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// An error with everything that caused it, in one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {

@@ -176,24 +176,24 @@ fn labelled<K: ResourceExt>(object: &K) -> Option<ObjectRef<Pipeline>> {
 }
 
 fn users_of_window(store: &Store<Pipeline>, window: &Window) -> Vec<ObjectRef<Pipeline>> {
-    users(store, window.namespace(), |pipeline| {
+    users(store, window.namespace().as_deref(), |pipeline| {
         references::windows(&pipeline.spec).contains(&window.name_any())
     })
 }
 
 fn users_of_map(store: &Store<Pipeline>, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Pipeline>> {
-    users(store, map.namespace(), |pipeline| {
+    users(store, map.namespace().as_deref(), |pipeline| {
         references::config_maps(&pipeline.spec).contains(&map.name_any())
     })
 }
 
 fn users(
     store: &Store<Pipeline>,
-    namespace: Option<String>,
+    namespace: Option<&str>,
     uses: impl Fn(&StreamPipeline) -> bool,
 ) -> Vec<ObjectRef<Pipeline>> {
     let pipelines = store.state();
-    let same = pipelines.iter().filter(|pipeline| pipeline.namespace() == namespace);
+    let same = pipelines.iter().filter(|pipeline| pipeline.namespace().as_deref() == namespace);
     same.filter(|pipeline| pipeline.0.as_ref().is_ok_and(&uses))
         .map(|pipeline| ObjectRef::from_obj(&**pipeline))
         .collect()

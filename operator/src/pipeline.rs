@@ -87,6 +87,7 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
 }
 
 /// What is done after a failed reconcile.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
 pub fn after_failure(
     object: Arc<DeserializeGuard<StreamPipeline>>,
     error: &Error,

@@ -117,15 +117,15 @@ impl Pods {
 
     /// What several pods say, in their order.
     pub async fn statuses(&self, addresses: &[Address]) -> Vec<Result<PodStatus, Error>> {
-        let asked = addresses.to_vec().into_iter().map(|address| async move { self.status(&address).await });
+        let asked = addresses.iter().cloned().map(|address| async move { self.status(&address).await });
         futures::stream::iter(asked).buffered(CALLS_AT_ONCE).collect().await
     }
 
     /// Tells several pods the same. Who does not hear it is told again at the next look, so failures are only counted.
     pub async fn tell(&self, addresses: &[Address], instruction: &Instruction) -> usize {
         let calls = addresses
-            .to_vec()
-            .into_iter()
+            .iter()
+            .cloned()
             .map(|address| async move { self.tell_one(&address, instruction).await });
         let results: Vec<_> = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect().await;
         let failed = results.into_iter().filter_map(Result::err);

@@ -93,6 +93,7 @@ async fn write(namespace: &str, name: &str, status: &Value, context: &WindowCont
 }
 
 /// What is done after a failed reconcile.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
 pub fn after_failure(
     object: Arc<DeserializeGuard<StreamWindow>>,
     error: &Error,
@@ -129,9 +130,9 @@ pub fn status<'a>(
     let users = pipelines.filter(|pipeline| references::windows(&pipeline.spec).contains(&name));
     let mut users: Vec<&StreamPipeline> = users.collect();
     users.sort_by_key(|pipeline| pipeline.name_any());
-    let uses =
+    let reported =
         users.iter().filter_map(|pipeline| pipeline.status.as_ref()).flat_map(|status| &status.windows);
-    let uses: Vec<_> = uses.filter(|used| used.window_ref.as_ref() == Some(&name)).collect();
+    let held: Vec<_> = reported.filter(|window| window.window_ref.as_ref() == Some(&name)).collect();
     let sum = |numbers: Vec<i64>| Some(numbers.iter().sum()).filter(|_| !numbers.is_empty());
     let generation = window.metadata.generation.unwrap_or_default();
     let ready = Verdict::new(
@@ -153,8 +154,8 @@ pub fn status<'a>(
         keys: Some(spec.key_by.join(",")),
         used_by: i64::try_from(users.len()).ok(),
         users: users.iter().take(USERS_MAX).map(|pipeline| pipeline.name_any()).collect(),
-        open: sum(uses.iter().filter_map(|used| used.open).collect()),
-        late: sum(uses.iter().filter_map(|used| used.late).collect()),
+        open: sum(held.iter().filter_map(|window| window.open).collect()),
+        late: sum(held.iter().filter_map(|window| window.late).collect()),
     }
 }
 

@@ -202,7 +202,8 @@ fn report(generation: u64) -> PodStatus {
 
 /// Decides and carries out until generation `number` is live, and returns the steady situation.
 pub(super) fn live(observed: Observed, number: u64) -> Observed {
-    let starting = carried_out(observed.clone(), &decide(&observed));
+    let decision = decide(&observed);
+    let starting = carried_out(observed, &decision);
     let ready = with_pods(starting, number, UnitState::CaughtUp);
     let promoting = carried_out(ready.clone(), &decide(&ready));
     let live = with_pods(promoting, number, UnitState::Live);

@@ -142,7 +142,7 @@ fn look_again(phase: Phase) -> Duration {
         Phase::Changing | Phase::Deleting => Duration::from_secs(1),
         Phase::Steady => Duration::from_secs(5),
         Phase::Invalid => Duration::from_secs(30),
-        Phase::Suspended => Duration::from_secs(300),
+        Phase::Suspended => Duration::from_mins(5),
     }
 }
 

@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 
 /// Requests and limits: those of `resources` as they are written, else those of `size`.
 pub(super) fn resources(spec: &StreamPipelineSpec) -> ResourceRequirements {
-    let (requests, limits) = match &spec.resources {
-        Some(resources) => (amounts(resources.requests.as_ref()), amounts(resources.limits.as_ref())),
-        None => {
-            let [requests, limits] = of_size(spec.size.unwrap_or(Size::Small));
-            (quantities(requests), quantities(limits))
-        }
+    let (requests, limits) = if let Some(resources) = &spec.resources {
+        (amounts(resources.requests.as_ref()), amounts(resources.limits.as_ref()))
+    } else {
+        let [requests, limits] = of_size(spec.size.unwrap_or(Size::Small));
+        (quantities(requests), quantities(limits))
     };
     let some = |amounts: BTreeMap<String, Quantity>| Some(amounts).filter(|amounts| !amounts.is_empty());
     ResourceRequirements { requests: some(requests), limits: some(limits), claims: None }

@@ -39,7 +39,7 @@ pub(super) fn events(
         let reason = Reason::parse(&ready.reason);
         match reason {
             Some(reason) if !same && expected(reason) => {
-                events.push(normal(&ready.reason, ready.message.clone()))
+                events.push(normal(&ready.reason, ready.message.clone()));
             }
             Some(_) if !same => events.push(warning(&ready.reason, ready.message.clone())),
             _ => {}

@@ -11,6 +11,7 @@ use crds::StreamPipelineStatus;
 use crds::condition::find;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 fn reported(observed: &Observed) -> StreamPipelineStatus {
     let (desired, decision) = (desired(observed), decide(observed));
@@ -138,20 +139,22 @@ fn the_status_in_each_situation() {
     for (name, observed) in situations() {
         let status = reported(&observed);
         let ready = find(&status.conditions, Kind::Ready).expect("always there");
-        text.push_str(&format!("{name}: {} for kstatus\n", kstatus(&observed, &status)));
-        text.push_str(&format!(
+        write!(text, "{name}: {} for kstatus\n", kstatus(&observed, &status)).expect("a text");
+        write!(
+            text,
             "  READY {}  STATUS {}  REPLICAS {}  LAG {:?}  DLQ {:?}\n",
             ready.status,
             ready.reason,
             status.ready.as_deref().unwrap_or("-"),
             status.lag.as_ref().and_then(|lag| lag.records),
             status.dead_letters,
-        ));
-        text.push_str(&format!("  {}\n", ready.message));
+        )
+        .expect("a text");
+        write!(text, "  {}\n", ready.message).expect("a text");
         let others = status.conditions.iter().filter(|condition| condition.type_ != "Ready");
         let others =
             others.map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason));
-        text.push_str(&format!("  {}\n", others.collect::<Vec<_>>().join(" ")));
+        write!(text, "  {}\n", others.collect::<Vec<_>>().join(" ")).expect("a text");
     }
     insta::assert_snapshot!(text);
 }
