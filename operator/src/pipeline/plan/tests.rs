@@ -81,14 +81,14 @@ fn the_decision_in_each_situation() {
     for (name, observed) in situations {
         let decision = decide(&observed);
         let transition = decision.intent.transition.map(|t| format!("{:?} {:?}", t.kind, t.step));
-        write!(text, "{name}\n  phase {:?}, transition {}\n  generation {:?} of revision {:?}, promoted {}, drained {}\n  actions {:?}\n",
+        writeln!(text, "{name}\n  phase {:?}, transition {}\n  generation {:?} of revision {:?}, promoted {}, drained {}\n  actions {:?}",
             decision.phase,
             transition.as_deref().unwrap_or("none"),
             decision.intent.generation,
             decision.intent.revision,
             decision.intent.promoted,
             decision.intent.drained.is_some(),
-            decision.actions,).expect("a text");
+            decision.actions).expect("a text");
     }
     insta::assert_snapshot!(text);
 }

@@ -139,10 +139,10 @@ fn the_status_in_each_situation() {
     for (name, observed) in situations() {
         let status = reported(&observed);
         let ready = find(&status.conditions, Kind::Ready).expect("always there");
-        write!(text, "{name}: {} for kstatus\n", kstatus(&observed, &status)).expect("a text");
-        write!(
+        writeln!(text, "{name}: {} for kstatus", kstatus(&observed, &status)).expect("a text");
+        writeln!(
             text,
-            "  READY {}  STATUS {}  REPLICAS {}  LAG {:?}  DLQ {:?}\n",
+            "  READY {}  STATUS {}  REPLICAS {}  LAG {:?}  DLQ {:?}",
             ready.status,
             ready.reason,
             status.ready.as_deref().unwrap_or("-"),
@@ -150,11 +150,11 @@ fn the_status_in_each_situation() {
             status.dead_letters,
         )
         .expect("a text");
-        write!(text, "  {}\n", ready.message).expect("a text");
+        writeln!(text, "  {}", ready.message).expect("a text");
         let others = status.conditions.iter().filter(|condition| condition.type_ != "Ready");
         let others =
             others.map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason));
-        write!(text, "  {}\n", others.collect::<Vec<_>>().join(" ")).expect("a text");
+        writeln!(text, "  {}", others.collect::<Vec<_>>().join(" ")).expect("a text");
     }
     insta::assert_snapshot!(text);
 }
