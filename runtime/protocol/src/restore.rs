@@ -241,8 +241,13 @@ impl Replay {
         pointer: &SnapshotPointer,
         sealed: &'a [u8],
     ) -> Result<(SnapshotHeader, &'a [u8]), RestoreError> {
-        let (header, state) = SnapshotHeader::restore(&self.uid8, &self.unit, pointer, sealed)
-            .map_err(|source| RestoreError::Snapshot { unit: self.unit.clone(), source })?;
+        let opened = if self.defences.exact_pointer {
+            SnapshotHeader::restore(&self.uid8, &self.unit, pointer, sealed)
+        } else {
+            SnapshotHeader::open(sealed)
+        };
+        let (header, state) =
+            opened.map_err(|source| RestoreError::Snapshot { unit: self.unit.clone(), source })?;
         self.place = Place::Between;
         self.plan = Some(header.plan);
         self.inputs.clone_from(&header.inputs);
@@ -379,6 +384,11 @@ impl Replay {
 
     fn diverged(&self, seq: Seq, what: Divergence) -> RestoreError {
         RestoreError::ReplayDiverged { unit: self.unit.clone(), seq, what }
+    }
+
+    /// True when what the engine wants to write in this replay is dropped: it is in the log already.
+    pub fn suppresses(&self) -> bool {
+        self.defences.suppress_until_commit
     }
 
     /// The last commit that the state holds; none before the snapshot is loaded. This is

@@ -1,7 +1,7 @@
 //! Trimming: up to where the records of our own topics may be deleted. Only the owner of a topic's partition trims it.
 //!
-//! A journal keeps what a restore from its newest durable pointer replays, what open Holds and the slowest sink need, and
-//! its newest Claim or renewal. A repartition partition keeps what its only reader, the unit of that number, would read
+//! A journal keeps what a restore from its newest durable pointer replays, what open Holds and the slowest sink need, its
+//! newest Claim or renewal, its last commit, and the record that says where state restarts. A repartition partition keeps what its only reader, the unit of that number, would read
 //! again from its newest durable snapshot. A snapshot partition keeps every snapshot that may still be pointed to.
 
 use crate::defences::Defences;
@@ -10,7 +10,9 @@ use crate::journal::{JournalView, TailItem};
 
 /// The offset below which a journal may be deleted; none when nothing may.
 pub fn journal(view: &JournalView, defences: &Defences) -> Option<i64> {
-    let renewed_at = view.renewed_at()?;
+    let sinks = view.sinks_landmark().filter(|_| defences.sink_progress);
+    let holds = view.holds_landmark().filter(|_| defences.hold);
+    let landmark = [sinks, holds].into_iter().flatten().fold(view.landmark()?, i64::min);
     // Before the first pointer every commit is needed.
     view.restore_point().pointer.as_ref()?;
     let floor = needed_from(view, defences);
@@ -18,7 +20,7 @@ pub fn journal(view: &JournalView, defences: &Defences) -> Option<i64> {
         TailItem::Commit(_) => Some(*offset),
         TailItem::Claim(_) => None,
     });
-    let keep_from = first_needed.map_or(renewed_at, |offset| offset.min(renewed_at));
+    let keep_from = first_needed.map_or(landmark, |offset| offset.min(landmark));
     // At least one record stays.
     Some(keep_from.min(view.next_offset() - 1)).filter(|offset| *offset > 0)
 }

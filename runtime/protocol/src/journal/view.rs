@@ -21,6 +21,7 @@ pub enum TailItem {
 struct OpenHold {
     hold: Hold,
     floor: Seq,
+    said_at: i64,
 }
 
 /// The fold of a journal in log order. Folding a prefix and then the rest is folding the whole.
@@ -29,10 +30,12 @@ pub struct JournalView {
     ownership: Ownership,
     tail: Vec<(i64, TailItem)>,
     origin: Base,
+    origin_at: Option<i64>,
+    commit_at: Option<i64>,
     claim: Option<Arc<Claim>>,
     renewed_at: Option<i64>,
     holds: BTreeMap<String, OpenHold>,
-    sinks: BTreeMap<Arc<str>, Seq>,
+    sinks: BTreeMap<Arc<str>, (Seq, i64)>,
     clock_ms: Option<i64>,
     next_offset: i64,
 }
@@ -63,13 +66,16 @@ impl JournalView {
         match record {
             JournalRecord::Claim(claim) => self.claim(offset, Arc::from(claim)),
             JournalRecord::Commit(commit) => self.commit(offset, Arc::from(commit)),
-            JournalRecord::Hold(hold) => self.open_hold(hold),
+            JournalRecord::Hold(hold) => self.open_hold(offset, hold),
             JournalRecord::Unhold { name } => {
                 self.holds.remove(&name);
             }
             JournalRecord::Released(_) => {}
             JournalRecord::Cut(Cut { drain, pointer, .. }) => {
                 if locked_before.is_some_and(|lock| lock.drain == drain && lock.seq == pointer.seq) {
+                    // A reader believes the cut only with the drain, its last commit and its owner's Claim before it.
+                    let witnesses = [self.renewed_at, self.commit_at];
+                    self.origin_at = witnesses.into_iter().flatten().min();
                     self.restart_from(pointer);
                 }
             }
@@ -84,6 +90,7 @@ impl JournalView {
                 TailItem::Claim(_) => true,
             });
             self.origin = Base { pointer: base.pointer.clone(), through: Seq(u64::MAX) };
+            self.origin_at = Some(offset);
         }
         self.tail.push((offset, TailItem::Claim(claim.clone())));
         self.claim = Some(claim);
@@ -93,30 +100,30 @@ impl JournalView {
     fn commit(&mut self, offset: i64, commit: Arc<Commit>) {
         self.clock_ms = Some(self.clock_ms.map_or(commit.clock_ms, |last| last.max(commit.clock_ms)));
         for progress in &commit.sinks {
-            let seq = self.sinks.entry(progress.sink.clone()).or_default();
-            *seq = progress.seq.max(*seq);
+            let said = (progress.seq, offset);
+            let known = self.sinks.entry(progress.sink.clone()).or_insert(said);
+            if known.0 < progress.seq {
+                *known = said;
+            }
         }
+        self.commit_at = Some(offset);
         self.tail.push((offset, TailItem::Commit(commit.clone())));
         if let Some(renewal) = &commit.renewal {
-            for hold in &renewal.holds {
-                if !self.holds.contains_key(&hold.name) {
-                    self.open_hold(hold.clone());
-                }
-            }
+            renewal.holds.iter().for_each(|hold| self.open_hold(offset, hold.clone()));
             self.claim = Some(Arc::new(renewal.claim.clone()));
             self.renewed_at = Some(offset);
         }
         if let Some(pointer) = &commit.snapshot {
+            self.origin_at = Some(offset);
             self.restart_from(pointer.clone());
         }
     }
 
-    fn open_hold(&mut self, hold: Hold) {
-        let floor = self.origin.seq();
-        self.holds
-            .entry(hold.name.clone())
-            .and_modify(|open| open.hold = hold.clone())
-            .or_insert(OpenHold { hold, floor });
+    /// A hold said again keeps its floor and may last longer.
+    fn open_hold(&mut self, offset: i64, hold: Hold) {
+        let known = self.holds.get(&hold.name).map(|open| (open.floor, open.said_at));
+        let (floor, said_at) = known.unwrap_or((self.origin.seq(), offset));
+        self.holds.insert(hold.name.clone(), OpenHold { hold, floor, said_at });
     }
 
     fn restart_from(&mut self, pointer: SnapshotPointer) {
@@ -136,12 +143,12 @@ impl JournalView {
     }
 
     fn floor_of_holds(&self) -> Option<Seq> {
-        self.open_holds().map(|(_, floor)| floor).min()
+        self.open_holds().map(|open| open.floor).min()
     }
 
-    fn open_holds(&self) -> impl Iterator<Item = (&Hold, Seq)> {
+    fn open_holds(&self) -> impl Iterator<Item = &OpenHold> {
         let now = self.clock_ms.unwrap_or(i64::MIN);
-        self.holds.values().filter(move |open| open.hold.until_ms >= now).map(|open| (&open.hold, open.floor))
+        self.holds.values().filter(move |open| open.hold.until_ms >= now)
     }
 
     /// Who may write.
@@ -164,14 +171,24 @@ impl JournalView {
         self.claim.as_ref()
     }
 
-    /// The offset of the newest Claim or renewal.
-    pub fn renewed_at(&self) -> Option<i64> {
-        self.renewed_at
+    /// The lowest offset of what says who owns the unit, where its state restarts, and which commit was the last.
+    pub fn landmark(&self) -> Option<i64> {
+        [self.renewed_at, self.origin_at, self.commit_at].into_iter().flatten().min()
+    }
+
+    /// The lowest offset of what says how far each sink outside Kafka is.
+    pub fn sinks_landmark(&self) -> Option<i64> {
+        self.sinks.values().map(|(_, offset)| *offset).min()
     }
 
     /// Holds that the batch clock has not passed.
     pub fn holds(&self) -> Vec<Hold> {
-        self.open_holds().map(|(hold, _)| hold.clone()).collect()
+        self.open_holds().map(|open| open.hold.clone()).collect()
+    }
+
+    /// The lowest offset of a record that says an open hold.
+    pub fn holds_landmark(&self) -> Option<i64> {
+        self.open_holds().map(|open| open.said_at).min()
     }
 
     /// The oldest commit that an open hold restores from.
@@ -181,7 +198,7 @@ impl JournalView {
 
     /// The commit that the slowest sink outside Kafka holds; none when there is no such sink.
     pub fn slowest_sink(&self) -> Option<Seq> {
-        self.sinks.values().copied().min()
+        self.sinks.values().map(|(seq, _)| *seq).min()
     }
 
     /// The newest batch clock in the journal.

@@ -1,0 +1,332 @@
+//! What a reader makes of a journal: the fold, trimming, and what it fails on.
+
+mod support;
+
+use proptest::prelude::*;
+use protocol::defences::Defences;
+use protocol::identity::{DrainId, Generation, Owner, Seq};
+use protocol::journal::ownership::SequenceBroken;
+use protocol::journal::{
+    Base, Cut, Hold, JournalRecord, JournalView, Released, Renewal, SinkProgress, TailItem,
+};
+use protocol::trim;
+use std::collections::BTreeMap;
+use support::{PLAN, claim, commit, owner, pointer};
+
+/// One thing that an owner of a unit does.
+#[derive(Clone, Debug)]
+enum Act {
+    NewLife,
+    NewGeneration,
+    Commit,
+    /// A commit that carries the pointer to the state `back` commits ago.
+    Snapshot(u64),
+    Hold(u8),
+    Unhold(u8),
+    Sink(u64),
+    Drain(bool),
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        1 => Just(Act::NewLife),
+        1 => Just(Act::NewGeneration),
+        6 => Just(Act::Commit),
+        2 => (1u64..4).prop_map(Act::Snapshot),
+        1 => (0u8..2).prop_map(Act::Hold),
+        1 => (0u8..2).prop_map(Act::Unhold),
+        1 => (0u64..4).prop_map(Act::Sink),
+        1 => any::<bool>().prop_map(Act::Drain),
+    ]
+}
+
+/// The journal that these acts leave, with holes between offsets as markers make them.
+fn journal(acts: &[Act]) -> Vec<(i64, JournalRecord)> {
+    let mut records = Vec::new();
+    let (mut generation, mut life, mut seq, mut born, mut drains) = (1, 1, 0, 0, 0);
+    let mut holds: BTreeMap<String, Hold> = BTreeMap::new();
+    let (mut sink, mut pointed) = (u64::MAX, 0);
+    let mut offset = 0;
+    let mut write = |record: JournalRecord| {
+        records.push((offset, record));
+        offset += 2;
+    };
+    let mine = |generation: u32, life: u128| -> Owner { owner(generation, 0, life) };
+    write(JournalRecord::Claim(Box::new(claim(mine(1, 1), PLAN))));
+    for act in acts {
+        let me = mine(generation, life);
+        match act {
+            Act::NewLife | Act::NewGeneration => {
+                life += 1;
+                generation += u32::from(matches!(act, Act::NewGeneration));
+                born = seq;
+                let mut claim = claim(mine(generation, life), PLAN);
+                claim.resume = (drains > 0).then_some(DrainId(drains));
+                write(JournalRecord::Claim(Box::new(claim)));
+            }
+            Act::Commit | Act::Sink(_) => {
+                seq += 1;
+                let mut commit = commit(me, seq);
+                if let Act::Sink(behind) = act {
+                    let reached = seq.saturating_sub(*behind);
+                    // A sink appears with everything still before it; from then on pointers wait for it.
+                    sink = if sink == u64::MAX { pointed.max(reached) } else { reached.max(sink) };
+                    commit.sinks.push(SinkProgress { sink: "pg".into(), seq: Seq(sink) });
+                }
+                write(JournalRecord::Commit(Box::new(commit)));
+            }
+            Act::Snapshot(back) => {
+                seq += 1;
+                let mut commit = commit(me, seq);
+                // A pointer rides in a commit of the life that took the snapshot, and waits for the slowest sink.
+                let of = seq.saturating_sub(*back);
+                if of > born && of <= sink {
+                    commit.snapshot = Some(pointer(of));
+                    pointed = of;
+                    let renewed = claim(me, PLAN);
+                    commit.renewal =
+                        Some(Renewal { claim: renewed, holds: holds.values().cloned().collect() });
+                }
+                write(JournalRecord::Commit(Box::new(commit)));
+            }
+            Act::Hold(name) => {
+                let hold =
+                    Hold { name: name.to_string(), generation: Generation(generation), until_ms: i64::MAX };
+                holds.insert(hold.name.clone(), hold.clone());
+                write(JournalRecord::Hold(hold));
+            }
+            Act::Unhold(name) => {
+                holds.remove(&name.to_string());
+                write(JournalRecord::Unhold { name: name.to_string() });
+            }
+            Act::Drain(cut) => {
+                drains += 1;
+                let drain = Some(DrainId(drains));
+                write(JournalRecord::Released(Released { owner: me, seq: Seq(seq), drain }));
+                if *cut && seq > 0 && seq <= sink {
+                    pointed = seq;
+                    let cut = Cut { owner: me, drain: DrainId(drains), pointer: pointer(seq) };
+                    write(JournalRecord::Cut(cut));
+                }
+                life += 1;
+                born = seq;
+                let mut claim = claim(mine(generation, life), PLAN);
+                claim.resume = drain;
+                write(JournalRecord::Claim(Box::new(claim)));
+            }
+        }
+    }
+    records
+}
+
+fn fold<'a>(records: impl IntoIterator<Item = &'a (i64, JournalRecord)>) -> JournalView {
+    let mut view = JournalView::default();
+    for (offset, record) in records {
+        view.apply(*offset, record.clone()).expect("a journal of one owner at a time");
+    }
+    view
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn folding_a_part_and_then_everything_is_folding_everything(
+        acts in prop::collection::vec(any_act(), 0..40), at: prop::sample::Index, again: prop::sample::Index,
+    ) {
+        let records = journal(&acts);
+        let at = at.index(records.len());
+        let again = again.index(at + 1);
+        let whole = fold(&records);
+        // What was read before may be read again: a reader that starts over from an older offset.
+        let parts = fold(records[..at].iter().chain(&records[again..]));
+        prop_assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn a_trimmed_journal_restores_like_the_whole(acts in prop::collection::vec(any_act(), 0..40)) {
+        let records = journal(&acts);
+        let whole = fold(&records);
+        let Some(below) = trim::journal(&whole, &Defences::ALL) else { return Ok(()) };
+        let kept: Vec<_> = records.iter().filter(|(offset, _)| *offset >= below).cloned().collect();
+        prop_assert!(!kept.is_empty());
+        let trimmed = fold(&kept);
+        // Cuts need the drain's Released before them: where the pointer is a cut, it may be read from an older one.
+        let point = whole.restore_point();
+        prop_assert_eq!(trimmed.ownership().seq(), whole.ownership().seq());
+        prop_assert_eq!(trimmed.claim_in_force().map(|claim| claim.owner), whole.claim_in_force().map(|claim| claim.owner));
+        let commits = |view: &JournalView, from: Seq| -> Vec<Seq> {
+            let seqs = view.tail_behind(from).iter().filter_map(|(_, item)| match item {
+                TailItem::Commit(commit) => Some(commit.seq),
+                TailItem::Claim(_) => None,
+            });
+            seqs.collect()
+        };
+        let from = trim::needed_from(&whole, &Defences::ALL);
+        prop_assert_eq!(commits(&trimmed, from), commits(&whole, from));
+        prop_assert_eq!(trimmed.restore_point(), point);
+    }
+
+    #[test]
+    fn seq_and_clock_never_go_back(acts in prop::collection::vec(any_act(), 0..40)) {
+        let mut view = JournalView::default();
+        let (mut seq, mut clock) = (Seq(0), None);
+        for (offset, record) in journal(&acts) {
+            view.apply(offset, record).unwrap();
+            prop_assert!(view.ownership().seq() >= seq && view.clock_ms() >= clock);
+            (seq, clock) = (view.ownership().seq(), view.clock_ms());
+            prop_assert!(view.restore_point().seq() <= seq);
+        }
+    }
+}
+
+fn view_of(records: Vec<JournalRecord>) -> JournalView {
+    let records: Vec<_> = (0..).zip(records).collect();
+    fold(&records)
+}
+
+fn claimed(generation: u32, life: u128) -> JournalRecord {
+    JournalRecord::Claim(Box::new(claim(owner(generation, 0, life), PLAN)))
+}
+
+fn committed(generation: u32, seq: u64) -> JournalRecord {
+    JournalRecord::Commit(Box::new(commit(owner(generation, 0, 1), seq)))
+}
+
+fn released(generation: u32, seq: u64, drain: Option<u64>) -> JournalRecord {
+    let owner = owner(generation, 0, 1);
+    JournalRecord::Released(Released { owner, seq: Seq(seq), drain: drain.map(DrainId) })
+}
+
+fn cut(generation: u32, drain: u64, seq: u64) -> JournalRecord {
+    let owner = owner(generation, 0, 1);
+    JournalRecord::Cut(Cut { owner, drain: DrainId(drain), pointer: pointer(seq) })
+}
+
+#[test]
+fn two_writers_break_the_sequence() {
+    let mut view = view_of(vec![claimed(1, 1), committed(1, 1)]);
+    assert_eq!(view.apply(9, committed(1, 1)), Err(SequenceBroken { last: Seq(1), found: Seq(1) }));
+    let mut view = view_of(vec![claimed(1, 1), committed(1, 1)]);
+    assert_eq!(view.apply(9, committed(1, 3)), Err(SequenceBroken { last: Seq(1), found: Seq(3) }));
+}
+
+#[test]
+fn a_drain_locks_until_it_is_resumed_or_a_higher_generation_claims() {
+    let drained = vec![claimed(1, 1), committed(1, 1), released(1, 1, Some(5))];
+    let lock = |records: Vec<JournalRecord>| view_of(records).ownership().lock().map(|lock| lock.drain);
+    assert_eq!(lock(drained.clone()), Some(DrainId(5)));
+    let with = |more: JournalRecord| [drained.clone(), vec![more]].concat();
+    assert_eq!(lock(with(claimed(1, 2))), Some(DrainId(5)), "a Claim without resume changes nothing");
+    assert_eq!(lock(with(claimed(2, 2))), None);
+    let mut resumes = claim(owner(1, 0, 2), PLAN);
+    resumes.resume = Some(DrainId(5));
+    assert_eq!(lock(with(JournalRecord::Claim(Box::new(resumes)))), None);
+    assert_eq!(
+        lock(vec![claimed(1, 1), committed(1, 1), released(1, 0, Some(5))]),
+        None,
+        "not at the last commit"
+    );
+    assert_eq!(
+        lock(vec![claimed(1, 1), committed(1, 1), released(1, 1, None)]),
+        None,
+        "released without a drain"
+    );
+}
+
+#[test]
+fn a_cut_counts_only_for_its_drain_and_commit() {
+    let restores_from = |more: Vec<JournalRecord>| {
+        let records = [vec![claimed(1, 1), committed(1, 1), released(1, 1, Some(5))], more].concat();
+        let view = view_of(records);
+        (view.restore_point().seq(), view.ownership().lock().is_some_and(|lock| lock.cut))
+    };
+    assert_eq!(restores_from(vec![]), (Seq(0), false));
+    assert_eq!(restores_from(vec![cut(1, 5, 1)]), (Seq(1), true));
+    assert_eq!(restores_from(vec![cut(1, 4, 1)]), (Seq(0), false), "another drain");
+    assert_eq!(restores_from(vec![cut(1, 5, 0)]), (Seq(0), false), "another commit");
+    assert_eq!(
+        restores_from(vec![claimed(2, 2), committed(2, 2), cut(1, 5, 1)]),
+        (Seq(0), false),
+        "too late"
+    );
+}
+
+#[test]
+fn a_base_restarts_state_and_forgets_the_commits_behind_it() {
+    let mut rollback = claim(owner(3, 0, 3), PLAN);
+    rollback.base = Some(Base { pointer: Some(pointer(1)), through: Seq(2) });
+    let view = view_of(vec![
+        claimed(1, 1),
+        JournalRecord::Hold(Hold { name: "before".into(), generation: Generation(1), until_ms: i64::MAX }),
+        committed(1, 1),
+        committed(1, 2),
+        claimed(2, 2),
+        committed(2, 3),
+        JournalRecord::Claim(Box::new(rollback)),
+        committed(3, 4),
+    ]);
+    let replayed: Vec<u64> = view
+        .tail_behind(Seq(1))
+        .iter()
+        .filter_map(|(_, item)| match item {
+            TailItem::Commit(commit) => Some(commit.seq.0),
+            TailItem::Claim(_) => None,
+        })
+        .collect();
+    assert_eq!((view.restore_point().seq(), replayed), (Seq(1), vec![2, 4]));
+}
+
+fn with_pointer(generation: u32, seq: u64, of: u64) -> JournalRecord {
+    let mut commit = commit(owner(generation, 0, 1), seq);
+    commit.snapshot = Some(pointer(of));
+    commit.renewal = Some(Renewal { claim: claim(owner(generation, 0, 1), PLAN), holds: Vec::new() });
+    JournalRecord::Commit(Box::new(commit))
+}
+
+#[test]
+fn trimming_keeps_what_holds_and_sinks_need() {
+    let hold =
+        JournalRecord::Hold(Hold { name: "before".into(), generation: Generation(1), until_ms: i64::MAX });
+    let sink = |seq: u64, at: u64| {
+        let mut commit = commit(owner(1, 0, 1), seq);
+        commit.sinks.push(SinkProgress { sink: "pg".into(), seq: Seq(at) });
+        JournalRecord::Commit(Box::new(commit))
+    };
+    let plain = view_of(vec![
+        claimed(1, 1),
+        committed(1, 1),
+        committed(1, 2),
+        committed(1, 3),
+        with_pointer(1, 4, 3),
+    ]);
+    assert_eq!(trim::journal(&plain, &Defences::ALL), Some(4));
+    let held = view_of(vec![claimed(1, 1), hold, committed(1, 1), committed(1, 2), with_pointer(1, 3, 2)]);
+    assert_eq!(trim::journal(&held, &Defences::ALL), Some(1), "the hold restores from the beginning");
+    assert_eq!(trim::journal(&held, &Defences { hold: false, ..Defences::ALL }), Some(4));
+    let slow =
+        view_of(vec![claimed(1, 1), committed(1, 1), sink(2, 1), committed(1, 3), with_pointer(1, 4, 3)]);
+    assert_eq!(trim::journal(&slow, &Defences::ALL), Some(2), "the sink holds commit 1");
+    assert_eq!(trim::journal(&slow, &Defences { sink_progress: false, ..Defences::ALL }), Some(4));
+    let young = view_of(vec![claimed(1, 1), committed(1, 1)]);
+    assert_eq!(trim::journal(&young, &Defences::ALL), None, "without a pointer everything is needed");
+}
+
+#[test]
+fn a_hold_is_void_once_the_batch_clock_passes_it() {
+    let hold = JournalRecord::Hold(Hold { name: "h".into(), generation: Generation(1), until_ms: 1_001 });
+    let mut view = view_of(vec![claimed(1, 1), hold, committed(1, 1)]);
+    assert_eq!(view.holds().len(), 1);
+    view.apply(9, committed(1, 2)).unwrap();
+    assert_eq!(view.holds().len(), 0);
+}
+
+#[test]
+fn inputs_and_snapshots_are_trimmed_below_everything_needed() {
+    assert_eq!(trim::input([Some(7), Some(5)]), Some(5));
+    assert_eq!(trim::input([Some(7), None]), None);
+    assert_eq!(trim::input([]), None);
+    assert_eq!(trim::snapshots([9, 4], Some(12)), Some(4));
+    assert_eq!(trim::snapshots([9], Some(2)), Some(2));
+    assert_eq!(trim::snapshots([], None), None);
+}
