@@ -16,11 +16,13 @@
 mod decode;
 mod escape;
 mod fields;
+mod literal;
 mod number;
 mod scan;
 mod write;
 
 pub use decode::Decoder;
+pub(crate) use literal::Literal;
 pub(crate) use number::{Number, number};
 pub(crate) use scan::{Text, deeper};
 pub use write::{write_f64, write_i64, write_string, write_value};

@@ -7,8 +7,6 @@ use serde_json::{Map, Number, Value};
 const NESTED_MAX: usize = 32;
 /// Schemas in all, at most: references may repeat one many times.
 const CHECKS_MAX: usize = 1_024;
-/// Properties of one object, at most: one bit each.
-const PROPERTIES_MAX: usize = 128;
 
 /// What is allowed for numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -192,8 +190,7 @@ impl Compiler<'_> {
         let mut properties = Vec::new();
         if let Some(all) = keywords.get("properties") {
             for (name, schema) in all.as_object()? {
-                properties
-                    .push(Property { name: name.as_bytes().into(), check: self.member(schema, nested)? });
+                properties.push(Property::new(name, self.member(schema, nested)?));
             }
         }
         let additional = keywords
@@ -202,19 +199,19 @@ impl Compiler<'_> {
         let mut required = 0_u128;
         if let Some(names) = keywords.get("required") {
             for name in names.as_array()? {
-                let name = name.as_str()?.as_bytes();
-                let known = properties.iter().position(|property| *property.name == *name);
+                let name = name.as_str()?;
+                let known = properties.iter().position(|property| *property.name == *name.as_bytes());
                 let at = known.unwrap_or_else(|| {
-                    properties.push(Property { name: name.into(), check: additional });
+                    properties.push(Property::new(name, additional));
                     properties.len() - 1
                 });
-                if at >= PROPERTIES_MAX {
+                if at >= Object::PROPERTIES_MAX {
                     return None;
                 }
                 required |= 1 << at;
             }
         }
-        (properties.len() <= PROPERTIES_MAX).then_some(Object { properties, required, additional })
+        Object::new(properties, required, additional)
     }
 
     fn member(&mut self, schema: &Value, nested: usize) -> Option<Additional> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::NewRecord;
 
 fn violation(schema: &str, value: &str) -> String {
     match Schema::compile(schema).unwrap().validate(value.as_bytes()) {
@@ -141,7 +142,17 @@ fn a_schema_is_shared_between_threads() {
 /// Whether the fast checks know the schema, and whether they and the general validator find the value valid.
 fn verdicts(schema: &str, value: &[u8]) -> (Option<bool>, bool) {
     let schema = Schema::compile(schema).unwrap();
-    let fast = schema.compiled.fast.as_ref().map(|checks| checks.surely_valid(value));
+    // The bytes around a value in a batch are not looked at, and what was seen before changes nothing.
+    let mut batch = RecordBatch::new();
+    for value in [&b"{\"c\":1,\"b\":2,\"id\":1}"[..], value, b"\"}],1", value] {
+        batch.push(NewRecord { value: Some(value), ..NewRecord::default() });
+    }
+    let fast =
+        schema.compiled.fast.as_ref().map(|checks| checks.surely_valid(Text::new(value, value.len()), 0));
+    for row in 0..batch.len() {
+        let valid = schema.validate_row(&batch, row).is_ok();
+        assert_eq!(valid, schema.validate(batch.value(row).unwrap()).is_ok());
+    }
     let general = serde_json::from_slice(value).is_ok_and(|value| schema.compiled.general.is_valid(&value));
     assert_eq!(schema.validate(value).is_ok(), general);
     (fast, general)

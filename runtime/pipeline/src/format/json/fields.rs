@@ -5,6 +5,7 @@
 //! the texts `"key":` that it saw, in order; the next object is read by comparing the text that should come now. Only
 //! when that fails a key is scanned and looked up.
 
+use super::literal::Literal;
 use super::scan::{Scan, Text};
 use super::{RejectReason, SyntaxError, escape};
 use crate::column::{FieldPath, Projection};
@@ -34,14 +35,10 @@ pub(super) struct Node {
     misses: u32,
 }
 
-/// A text `"key":` with the space in and around it, and what to do with the value behind it.
+/// What to do with the value behind a text `"key":`, which has the space in and around it.
 #[derive(Clone, Debug)]
 struct Expected {
-    words: [u64; 2],
-    masks: [u64; 2],
-    /// What is behind sixteen bytes.
-    rest: Box<[u8]>,
-    len: u32,
+    text: Literal,
     target: Target,
 }
 
@@ -51,30 +48,6 @@ const EXPECTED_MAX: usize = 64;
 const EXPECTED_LEN_MAX: usize = 128;
 /// Texts not found while the memory is full, after which it begins anew.
 const MISSES_MAX: u32 = 4_096;
-
-impl Expected {
-    fn new(text: &[u8], target: Target) -> Self {
-        let mut bytes = [0; 16];
-        let head = text.len().min(16);
-        bytes[..head].copy_from_slice(&text[..head]);
-        let both = u128::from_le_bytes(bytes);
-        let mask = u128::MAX >> (128 - 8 * head);
-        Self {
-            words: [both as u64, (both >> 64) as u64],
-            masks: [mask as u64, (mask >> 64) as u64],
-            rest: text[head..].into(),
-            len: text.len() as u32,
-            target,
-        }
-    }
-
-    #[inline(always)]
-    fn matches(&self, text: Text<'_>, p: usize) -> bool {
-        let low = (text.word(p) ^ self.words[0]) & self.masks[0];
-        let high = (text.word(p + 8) ^ self.words[1]) & self.masks[1];
-        low | high == 0 && (self.rest.is_empty() || text.starts_with(p + 16, &self.rest))
-    }
-}
 
 impl Node {
     /// The objects of a projection; the first one is the record.
@@ -124,7 +97,7 @@ impl Node {
     #[inline(always)]
     pub fn expect(&self, text: Text<'_>, p: usize, next: usize) -> Option<(usize, Target)> {
         let expected = self.expected.get(next)?;
-        expected.matches(text, p).then_some((p + expected.len as usize, expected.target))
+        expected.text.is_at(text, p).then(|| (p + expected.text.len(), expected.target))
     }
 
     /// Passes over a key that was not expected: the position of its value, what to do with it, and which text should
@@ -161,16 +134,15 @@ impl Node {
 
     /// Which text should come after this one, which is put into the memory when it is not there.
     fn remember(&mut self, text: &[u8], target: Target, next: usize) -> usize {
-        let new = Expected::new(&text[..text.len().min(EXPECTED_LEN_MAX)], target);
-        let known = |old: &Expected| old.words == new.words && old.len == new.len && old.rest == new.rest;
-        if let Some(at) = self.expected.iter().position(known) {
-            return at + 1;
-        }
         if text.len() > EXPECTED_LEN_MAX {
             return next;
         }
+        let text = Literal::new(text);
+        if let Some(at) = self.expected.iter().position(|known| known.text == text) {
+            return at + 1;
+        }
         if self.expected.len() < EXPECTED_MAX {
-            self.expected.insert(next, new);
+            self.expected.insert(next, Expected { text, target });
             return next + 1;
         }
         self.misses += 1;
