@@ -1,1 +1,4 @@
-//! (see docs/ARCHITECTURE.md)
+//! Tests on real parts: what only a real broker, a real cluster and real signals can show.
+
+pub mod audit;
+pub mod simulation;

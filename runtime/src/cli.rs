@@ -1,10 +1,14 @@
 //! The command line: one file per command. A command reads its arguments, calls what decides, and prints; it ends with
 //! an [`Exit`].
 
-mod explain;
+
 mod input;
+mod logs;
+mod run;
 mod lint;
+mod explain;
 mod topics;
+mod worker;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -45,17 +49,21 @@ struct Cli {
 /// Commands in the order in which a user meets them.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Lint(lint::Args),
     Explain(explain::Args),
     Topics(topics::Args),
+    Worker(worker::Args),
 }
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Worker(args) => worker::run(&args),
     };
     exit.into()
 }

@@ -15,7 +15,7 @@ pub use unit::{Due, SnapshotOrder, Standing, UnitStart};
 use crate::defences::Defences;
 use crate::drain::Ends;
 use crate::going_live::{Comeback, LiveGrant, Slot};
-use crate::identity::{DrainId, Generation, Incarnation, Owner};
+use crate::identity::{DrainId, Generation, Incarnation, Owner, Seq};
 use crate::journal::JournalView;
 use crate::journal::record::{InputPartition, JournalRecord, SinkProgress};
 use crate::snapshot::{SnapshotHeader, SnapshotPointer};
@@ -326,6 +326,11 @@ impl Live {
     /// Every unit is released: nothing more will be committed but cuts.
     pub fn is_over(&self) -> bool {
         self.units.iter().all(|unit| !matches!(unit.standing(), Standing::Running | Standing::Leaving))
+    }
+
+    /// The last commit of a unit that was made, whether its outcome is known or not; 0 when it is not mine.
+    pub fn seq(&self, slot: Slot) -> Seq {
+        self.units.iter().find(|unit| unit.slot() == slot).map_or(Seq(0), LiveUnit::seq)
     }
 
     /// Short for the generation.

@@ -41,6 +41,13 @@ number! {
     DrainId(u64)
 }
 
+impl DrainId {
+    /// The number of a drain from its name: the same in every pod and every repetition.
+    pub fn of(name: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+    }
+}
+
 impl Seq {
     /// The one behind it.
     #[must_use]
@@ -153,9 +160,9 @@ impl PipelineIdentity {
         format!("{}.{stage}.commits", self.prefix())
     }
 
-    /// The snapshots of a stage, when they are kept in Kafka: partition p is that of unit p.
-    pub fn snapshots_topic(&self, stage: &str) -> String {
-        format!("{}.{stage}.snapshots", self.prefix())
+    /// The snapshots of the pipeline, when they are kept in Kafka.
+    pub fn snapshots_topic(&self) -> String {
+        format!("{}.snapshots", self.prefix())
     }
 
     /// The blocks that units of `stage` read: partition p is for unit p.

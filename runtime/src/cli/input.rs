@@ -70,13 +70,18 @@ impl Manifests {
 impl Texts {
     /// Makes the plans of the pipelines.
     pub fn load(&self) -> Result<Loaded, InputError> {
-        load(self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(InputError::Problems)
+        load_texts(&self.0)
     }
 
     /// The number of files.
     pub fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Makes the plans of texts that were not read from files named on the command line.
+pub fn load_texts(texts: &[(String, String)]) -> Result<Loaded, InputError> {
+    load(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(InputError::Problems)
 }
 
 fn read_stdin() -> std::io::Result<Vec<u8>> {

@@ -77,12 +77,9 @@ fn internal(plan: &Plan) -> Vec<Row> {
             let topic = identity.repartition_topic(&stage.name, Lineage(1));
             rows.push(row(topic, format!("blocks for stage {}", stage.name)));
         }
-        if stage.keyed && plan.settings().checkpoint_storage.is_none() {
-            rows.push(row(
-                identity.snapshots_topic(&stage.name),
-                format!("snapshots of stage {}", stage.name),
-            ));
-        }
+    }
+    if plan.settings().checkpoint_storage.is_none() {
+        rows.push(row(identity.snapshots_topic(), "snapshots".to_owned()));
     }
     let writer = Writer { generation: Generation(1), worker: WorkerIndex(0) };
     let fixed =

@@ -126,6 +126,10 @@ impl LiveUnit {
         self.start.slot
     }
 
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
     pub fn standing(&self) -> Standing {
         self.standing
     }

@@ -1,0 +1,44 @@
+//! `simulate`: many seeds; prints the matrix of faults and steps, and ends with 0 only when no promise was broken.
+
+use clap::Parser;
+use e2e::simulation::{Matrix, simulate};
+use protocol::defences::Defences;
+
+/// Seeded simulation of the protocol over the log in memory.
+#[derive(Parser, Debug)]
+struct Arguments {
+    /// How many seeds.
+    #[arg(long, env = "SEEDS", default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Run each seed twice and compare the traces.
+    #[arg(long)]
+    twice: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let (mut matrix, mut moves, mut violations) = (Matrix::default(), 0, 0);
+    for seed in arguments.first..arguments.first + arguments.seeds {
+        let outcome = simulate(seed, Defences::ALL);
+        if arguments.twice {
+            let again = simulate(seed, Defences::ALL);
+            anyhow::ensure!(again.trace == outcome.trace, "seed {seed} gave two traces");
+        }
+        matrix.merge(&outcome.matrix);
+        moves += outcome.moves;
+        if let Some(violation) = outcome.violation {
+            violations += 1;
+            println!("seed {seed}: {}", violation.what);
+            violation.moves.iter().rev().take(20).rev().for_each(|line| println!("    {line}"));
+        }
+    }
+    println!("{matrix}");
+    println!("{} seeds, {moves} moves: {violations} violations", arguments.seeds);
+    let zero = matrix.zero_cells();
+    anyhow::ensure!(violations == 0, "{violations} seeds broke a promise");
+    anyhow::ensure!(zero.is_empty() || arguments.seeds < 200, "never met: {zero:?}");
+    Ok(())
+}

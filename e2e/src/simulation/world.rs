@@ -1,0 +1,455 @@
+//! One run: the log, the workers of all generations, and what happens to them.
+
+use super::faults::{Matrix, Network, Place};
+use super::{Chance, PIPELINES};
+use connect::door::{IoError, Partitioning, TopicPartition};
+use connect::memory::{Io, Log, Settings};
+use connect::snapshot::{MemoryStore, Uploads};
+use pipeline::plan::{Plan, SinkConnector, SinkId};
+use pipeline::record::{NewRecord, RecordBatch};
+use protocol::commit::Timing;
+use protocol::defences::Defences;
+use protocol::going_live::Promotion;
+use protocol::identity::{Generation, Incarnation, WorkerIndex, Writer};
+use runtime::local::{Bounds, identity, setup};
+use runtime::pod::Intents;
+use runtime::worker::{Environment, Now, Setup, Step, Worker};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Event time and wall clock of all runs begin here.
+const BASE_MS: i64 = 1_795_219_200_000;
+/// Partitions of the input.
+const PARTITIONS: u32 = 3;
+/// Moves without an end are a violation: something waits for ever.
+const MOVES_MAX: u64 = 600_000;
+/// Most generations of one run.
+const GENERATIONS_MAX: u64 = 4;
+
+/// What one run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What happened to whom.
+    pub matrix: Matrix,
+    /// Hash of every move and of the output: the same seed gives the same.
+    pub trace: u64,
+    /// Moves made.
+    pub moves: u64,
+    /// What is wrong, if anything.
+    pub violation: Option<Violation>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What, with the records concerned.
+    pub what: String,
+    /// The last moves before it.
+    pub moves: Vec<String>,
+}
+
+/// The world of a simulated worker.
+struct SimEnvironment {
+    log: Log,
+    uploads: Uploads,
+    bounds: Bounds,
+    chance: Chance,
+}
+
+impl Environment for SimEnvironment {
+    type Io = Io;
+
+    fn connect(&mut self, transactional_id: &str) -> Result<Io, IoError> {
+        Ok(self.log.connect(transactional_id))
+    }
+
+    fn incarnation(&mut self) -> Incarnation {
+        Incarnation(u128::from(self.chance.bits()))
+    }
+
+    fn store(&mut self) -> &mut Uploads {
+        &mut self.uploads
+    }
+
+    fn emit(&mut self, _sink: SinkId, _records: &RecordBatch) -> Result<(), IoError> {
+        Ok(())
+    }
+
+    fn end_of_input(&self, partition: &TopicPartition) -> Option<i64> {
+        self.bounds.end(partition)
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+}
+
+/// Workers that share plan, placement and number.
+struct GenerationRun {
+    setup: Setup,
+    intents: Intents,
+    workers: Vec<Option<Worker<SimEnvironment>>>,
+    frozen_until: Vec<u64>,
+}
+
+struct World {
+    plan: Arc<Plan>,
+    log: Log,
+    store: MemoryStore,
+    bounds: Bounds,
+    chance: Chance,
+    generations: Vec<GenerationRun>,
+    number: u64,
+    now_ms: u64,
+    fed: u64,
+    to_feed: u64,
+    place: Place,
+    matrix: Arc<Mutex<Matrix>>,
+    trace: u64,
+    moves: u64,
+    last_moves: Vec<String>,
+    defences: Defences,
+}
+
+/// Runs the schedule of a seed.
+pub fn simulate(seed: u64, defences: Defences) -> Outcome {
+    let mut chance = Chance::new(seed);
+    let pipeline = PIPELINES[(seed % PIPELINES.len() as u64) as usize];
+    let plan = match pipeline::plan::from_yaml(pipeline) {
+        Ok(plan) => Arc::new(plan),
+        Err(problems) => return broken(format!("{problems:?}")),
+    };
+    let records = 60 + chance.below(200);
+    let expected = World::new(&plan, Chance::new(seed ^ 1), records, Defences::ALL).undisturbed();
+    let mut world = World::new(&plan, chance, records, defences);
+    let found = expected.and_then(|expected| world.disturbed(seed).map(|found| (expected, found)));
+    let violation = match found {
+        Ok((expected, found)) => compare(&expected, &found),
+        Err(what) => Some(what),
+    };
+    let matrix = world.matrix.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let moves = std::mem::take(&mut world.last_moves);
+    Outcome {
+        matrix,
+        trace: world.trace,
+        moves: world.moves,
+        violation: violation.map(|what| Violation { what, moves }),
+    }
+}
+
+fn broken(what: String) -> Outcome {
+    let violation = Some(Violation { what, moves: Vec::new() });
+    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, violation }
+}
+
+/// Records by topic, sorted.
+type Outputs = BTreeMap<String, Vec<String>>;
+
+fn compare(expected: &Outputs, found: &Outputs) -> Option<String> {
+    for (topic, lines) in expected {
+        let others = found.get(topic).map_or(&[][..], Vec::as_slice);
+        if others != lines.as_slice() {
+            let count = |of: &[String], line: &String| of.iter().filter(|other| *other == line).count();
+            let lost: Vec<_> = lines.iter().filter(|l| count(others, l) < count(lines, l)).take(3).collect();
+            let more: Vec<_> = others.iter().filter(|l| count(others, l) > count(lines, l)).take(3).collect();
+            return Some(format!("topic {topic}: lost {lost:?}, too many {more:?}"));
+        }
+    }
+    None
+}
+
+impl World {
+    fn new(plan: &Arc<Plan>, mut chance: Chance, to_feed: u64, defences: Defences) -> Self {
+        let settings = Settings {
+            seed: chance.bits(),
+            batch_records_max: 1 + chance.below(9) as usize,
+            random_batches: true,
+            hide_repeats: !defences.c7,
+            read_uncommitted: !defences.read_committed,
+            ..Settings::default()
+        };
+        let log = Log::new(settings);
+        log.create_topic("in", PARTITIONS);
+        for sink in plan.sinks() {
+            if let SinkConnector::Kafka { topic, .. } = &sink.connector {
+                log.create_topic(topic, PARTITIONS);
+            }
+        }
+        Self {
+            plan: plan.clone(),
+            log,
+            store: MemoryStore::new(),
+            bounds: Bounds::default(),
+            chance,
+            generations: Vec::new(),
+            number: 0,
+            now_ms: 0,
+            fed: 0,
+            to_feed,
+            place: Arc::new(Mutex::new("restore")),
+            matrix: Arc::default(),
+            trace: 0,
+            moves: 0,
+            last_moves: Vec::new(),
+            defences,
+        }
+    }
+
+    /// One worker, no disturbance.
+    fn undisturbed(mut self) -> Result<Outputs, String> {
+        self.new_generation(1);
+        self.feed(u64::MAX);
+        self.finish()
+    }
+
+    /// Everything at once, then peace until all is processed.
+    fn disturbed(&mut self, seed: u64) -> Result<Outputs, String> {
+        let workers = 1 + self.chance.below(3) as u32;
+        self.new_generation(workers);
+        let rate = 20 + self.chance.below(300);
+        let network = Network::new(Chance::new(seed ^ 0xfau64), rate, self.place.clone(), self.matrix.clone());
+        self.log.set_faults(network);
+        while self.fed < self.to_feed {
+            self.disturb()?;
+        }
+        self.log.clear_faults();
+        while self.log.deliver_delayed() {}
+        self.finish()
+    }
+
+    /// One move of somebody.
+    fn disturb(&mut self) -> Result<(), String> {
+        match self.chance.below(1_000) {
+            0..30 => {
+                let some = 1 + self.chance.below(6);
+                self.feed(some);
+            }
+            30..36 => self.kill(),
+            36..42 => self.freeze(),
+            42..50 => {
+                let delivered = self.log.deliver_delayed();
+                self.note(format!("deliver {delivered}"));
+            }
+            50..52 => self.expire(),
+            52..55 if self.number < GENERATIONS_MAX => {
+                let workers = 1 + self.chance.below(3) as u32;
+                self.new_generation(workers);
+            }
+            55..80 => self.promote(),
+            _ => return self.step_somebody(),
+        }
+        self.check_moves()
+    }
+
+    fn check_moves(&mut self) -> Result<(), String> {
+        self.moves += 1;
+        if self.moves > MOVES_MAX { Err(format!("nothing ends after {MOVES_MAX} moves")) } else { Ok(()) }
+    }
+
+    /// No fault any more: the newest generation has to end the work.
+    fn finish(&mut self) -> Result<Outputs, String> {
+        self.feed(u64::MAX);
+        self.bounds.end_topics(&self.log, ["in".to_owned()]);
+        for generation in 0..self.generations.len() {
+            for worker in 0..self.generations[generation].workers.len() {
+                self.generations[generation].frozen_until[worker] = 0;
+                if self.generations[generation].workers[worker].is_none() {
+                    self.start_worker(generation, worker);
+                }
+            }
+        }
+        self.promote();
+        let newest = self.generations.len() - 1;
+        loop {
+            let mut finished = true;
+            for generation in 0..self.generations.len() {
+                for worker in 0..self.generations[generation].workers.len() {
+                    let done = self.step(generation, worker)? == Step::Finished;
+                    finished &= done || generation != newest;
+                }
+            }
+            if finished {
+                return Ok(self.outputs());
+            }
+            self.check_moves()?;
+        }
+    }
+
+    fn feed(&mut self, some: u64) {
+        for _ in 0..some.min(self.to_feed - self.fed) {
+            let n = self.fed;
+            // Up to 3 s out of order: some records are late, and which ones does not depend on any schedule.
+            let ts = BASE_MS + (n * 180) as i64 - (n.wrapping_mul(7_919) % 3_000) as i64;
+            let value = format!(r#"{{"n":{n},"group":"g{}","ts":{ts}}}"#, n.wrapping_mul(31) % 5);
+            let mut batch = RecordBatch::new();
+            let key = format!("k{}", n % 7);
+            batch.push(NewRecord {
+                offset: 0,
+                timestamp_ms: ts,
+                key: Some(key.as_bytes()),
+                value: Some(value.as_bytes()),
+            });
+            // The topic was made with the log, and the record is small.
+            let _appended = self.log.append("in", Partitioning::ByKey { unkeyed: 0 }, &batch);
+            self.fed += 1;
+        }
+    }
+
+    fn new_generation(&mut self, workers: u32) {
+        self.number += 1;
+        let prior = self.generations.iter().flat_map(|old| {
+            let generation = old.setup.generation.unwrap_or_default();
+            (0..old.setup.workers).map(move |w| Writer { generation, worker: WorkerIndex(w) })
+        });
+        let setup = Setup {
+            generation: Some(Generation(self.number as u32)),
+            prior: prior.collect(),
+            promotion: Promotion::Operator,
+            defences: self.defences,
+            ..setup(&self.plan, 0, workers)
+        };
+        let count = workers as usize;
+        self.generations.push(GenerationRun {
+            setup,
+            intents: Intents::default(),
+            workers: (0..count).map(|_| None).collect(),
+            frozen_until: vec![0; count],
+        });
+        let generation = self.generations.len() - 1;
+        (0..count).for_each(|worker| self.start_worker(generation, worker));
+        self.note(format!("generation {} with {workers} workers", self.number));
+        if generation == 0 {
+            self.promote();
+        }
+    }
+
+    /// The newest generation may claim.
+    fn promote(&mut self) {
+        if let Some(newest) = self.generations.last_mut() {
+            newest.intents.promoted = newest.setup.generation.map(|generation| u64::from(generation.0));
+        }
+    }
+
+    fn start_worker(&mut self, generation: usize, worker: usize) {
+        let environment = SimEnvironment {
+            log: self.log.clone(),
+            uploads: Uploads::inline(self.store.clone()),
+            bounds: self.bounds.clone(),
+            chance: Chance::new(self.chance.bits()),
+        };
+        let run = &mut self.generations[generation];
+        let setup = Setup { worker: WorkerIndex(worker as u32), ..run.setup.clone() };
+        let timing =
+            Timing { commit_interval_ms: 20, idle_commit_interval_ms: 100, bytes_max: 1 << 20, snapshot_interval_ms: 150 };
+        run.workers[worker] = Some(Worker::new(setup, environment, timing));
+    }
+
+    fn kill(&mut self) {
+        let Some((generation, worker)) = self.somebody() else { return };
+        self.count("kill", generation, worker);
+        self.note(format!("kill {generation}/{worker}"));
+        self.start_worker(generation, worker);
+    }
+
+    fn freeze(&mut self) {
+        let Some((generation, worker)) = self.somebody() else { return };
+        self.count("freeze", generation, worker);
+        let until = self.now_ms + 50 + self.chance.below(60_000);
+        self.note(format!("freeze {generation}/{worker} until {until}"));
+        self.generations[generation].frozen_until[worker] = until;
+    }
+
+    /// The broker gives up on a transaction that is open for too long.
+    fn expire(&mut self) {
+        let open = self.log.open_transactions();
+        let Some(id) = self.chance.pick(&open).cloned() else { return };
+        let place = self.place_of_id(&id);
+        self.matrix.lock().unwrap_or_else(PoisonError::into_inner).add("expire", place);
+        self.note(format!("expire {id}"));
+        self.log.expire_transaction(&id);
+    }
+
+    fn place_of_id(&self, id: &str) -> &'static str {
+        let names = identity(&self.plan);
+        for run in &self.generations {
+            for (index, worker) in run.workers.iter().enumerate() {
+                let writer = Writer {
+                    generation: run.setup.generation.unwrap_or_default(),
+                    worker: WorkerIndex(index as u32),
+                };
+                if names.transactional_id(writer) == id {
+                    return worker.as_ref().map_or("restore", Worker::place);
+                }
+            }
+        }
+        "live"
+    }
+
+    fn somebody(&mut self) -> Option<(usize, usize)> {
+        let generation = self.chance.below(self.generations.len() as u64) as usize;
+        let workers = self.generations.get(generation)?.workers.len() as u64;
+        Some((generation, self.chance.below(workers) as usize))
+    }
+
+    fn count(&mut self, fault: &'static str, generation: usize, worker: usize) {
+        let place = self.generations[generation].workers[worker].as_ref().map_or("restore", Worker::place);
+        self.matrix.lock().unwrap_or_else(PoisonError::into_inner).add(fault, place);
+    }
+
+    fn step_somebody(&mut self) -> Result<(), String> {
+        let Some((generation, worker)) = self.somebody() else { return Ok(()) };
+        if self.generations[generation].frozen_until[worker] > self.now_ms {
+            self.now_ms += 1;
+            return self.check_moves();
+        }
+        self.step(generation, worker)?;
+        self.check_moves()
+    }
+
+    fn step(&mut self, generation: usize, worker: usize) -> Result<Step, String> {
+        self.now_ms += 1 + self.chance.below(8);
+        let now = Now { monotonic_ms: self.now_ms, wall_ms: BASE_MS + 3_600_000 + self.now_ms as i64 };
+        let run = &mut self.generations[generation];
+        let Some(running) = &mut run.workers[worker] else { return Ok(Step::Waited) };
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = running.place();
+        let step = running.step(now, Duration::ZERO, &run.intents);
+        let closed = running.report(now).problems.into_iter().find(|problem| problem.permanent);
+        self.note(format!("step {generation}/{worker} {step:?}"));
+        match closed {
+            Some(problem) => Err(format!("worker {generation}/{worker} failed closed: {}", problem.message)),
+            None => Ok(step),
+        }
+    }
+
+    /// Remembers a move.
+    fn note(&mut self, what: String) {
+        for byte in what.bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.last_moves.len() >= 200 {
+            self.last_moves.remove(0);
+        }
+        self.last_moves.push(format!("{} {what}", self.now_ms));
+    }
+
+    fn outputs(&mut self) -> Outputs {
+        let mut outputs = Outputs::new();
+        for sink in self.plan.clone().sinks() {
+            let SinkConnector::Kafka { topic, .. } = &sink.connector else { continue };
+            let mut lines = Vec::new();
+            for batch in self.log.committed(topic).unwrap_or_default() {
+                lines.extend((0..batch.len()).map(|row| text(&batch, row)));
+            }
+            lines.sort();
+            lines.iter().for_each(|line| self.note(line.clone()));
+            outputs.insert(topic.clone(), lines);
+        }
+        outputs
+    }
+}
+
+fn text(batch: &RecordBatch, row: usize) -> String {
+    let part = |bytes: Option<&[u8]>| bytes.map_or("-".to_owned(), |b| String::from_utf8_lossy(b).into_owned());
+    format!("{} {}", part(batch.key(row)), part(batch.value(row)))
+}

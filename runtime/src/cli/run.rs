@@ -1,0 +1,188 @@
+//! `weir run`: a manifest on this machine, over the log in memory or over a Kafka.
+
+use super::Exit;
+use super::input::{Manifests, fail};
+use super::logs::{LogFormat, start_logs};
+use crate::local::{self, LocalError, Options};
+use crate::pod::{Pod, Report};
+use crate::{cluster, signal};
+use pipeline::effect::Counters;
+use pipeline::plan::Plan;
+use protocol::going_live::Promotion;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Run pipelines on this machine
+///
+/// Without --kafka every source reads a file (--input) and the run ends when all of them are processed; the same workers,
+/// journal and protocol run over a log in memory. With --kafka the pipelines run on that Kafka until they are stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  weir run pipeline.yaml --input clicks=clicks.jsonl
+  weir run pipeline.yaml --input clicks=- --output counts=out.jsonl --output deadLetterSink=bad.jsonl
+  weir run pipeline.yaml --kafka 127.0.0.1:9092 --workers 2
+
+Exit codes: 0 all input is processed (dead letters are counted, not an error), 1 it failed, 2 wrong usage,
+78 wrong configuration.")]
+pub struct Args {
+    #[command(flatten)]
+    manifests: Manifests,
+    /// Feed a source from a file of JSON lines; `-` is stdin
+    #[arg(long = "input", value_name = "SOURCE=FILE", value_parser = pair)]
+    inputs: Vec<(String, String)>,
+    /// Write the records of a sink, of `lateSink` or of `deadLetterSink` to a file; `-` is stdout
+    ///
+    /// Sinks under `spec.sinks` go to stdout when nothing is said.
+    #[arg(long = "output", value_name = "SINK=FILE", value_parser = pair)]
+    outputs: Vec<(String, String)>,
+    /// Lines are envelopes {key, value | base64, headers, timestamp, partition}, in and out
+    #[arg(long)]
+    envelope: bool,
+    /// Worker threads per pipeline
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Partitions of each topic of a run without Kafka; lines without a key go round them in order
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    partitions: u32,
+    /// Run on this Kafka instead of the one in the manifest
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["inputs", "outputs", "partitions", "envelope"])]
+    kafka: Option<String>,
+    /// How much is logged: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log: String,
+}
+
+/// `NAME=PATH`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), path.to_owned())),
+        _ => Err("expected NAME=FILE".to_owned()),
+    }
+}
+
+pub fn run(args: &Args) -> Exit {
+    start_logs(&args.log, LogFormat::Text);
+    let loaded = match args.manifests.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error),
+    };
+    let plans: Vec<_> = loaded.pipelines.into_iter().map(|pipeline| Arc::new(pipeline.plan)).collect();
+    if plans.is_empty() {
+        eprintln!("weir: there is no StreamPipeline in these files");
+        return Exit::Configuration;
+    }
+    let pod = Arc::new(Pod::default());
+    signal::stop_on_signal(&pod);
+    match &args.kafka {
+        Some(kafka) => on_kafka(&plans, kafka, args.workers, &pod),
+        None => in_memory(&plans, args, &pod),
+    }
+}
+
+fn in_memory(plans: &[Arc<Plan>], args: &Args, pod: &Arc<Pod>) -> Exit {
+    let options = Options {
+        inputs: args.inputs.clone(),
+        outputs: args.outputs.clone(),
+        workers: args.workers,
+        partitions: args.partitions,
+        envelope: args.envelope,
+    };
+    let began = Instant::now();
+    let mut progress = Progress::new();
+    let result = local::run(plans, &options, pod, |reports| progress.show(reports));
+    progress.clear();
+    match result {
+        Ok(summary) => {
+            for (name, counters) in &summary.pipelines {
+                eprintln!("{name}: {}, {:.1} s", said(counters), began.elapsed().as_secs_f64());
+            }
+            Exit::Done
+        }
+        Err(error) => {
+            eprintln!("weir: {}", crate::worker::chain(&error));
+            match error {
+                LocalError::NoInput { .. } => Exit::Configuration,
+                LocalError::UnknownName { .. } => Exit::Usage,
+                LocalError::Input(_) | LocalError::Output(_) | LocalError::Failed(_) => Exit::Failed,
+            }
+        }
+    }
+}
+
+fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> Exit {
+    let mut threads = Vec::new();
+    for plan in plans {
+        let setup = crate::worker::Setup {
+            generation: None,
+            promotion: Promotion::Myself,
+            ..local::setup(plan, 0, workers)
+        };
+        match cluster::start(&setup, 0..workers, kafka, pod) {
+            Ok(more) => threads.extend(more),
+            Err(error) => {
+                eprintln!("weir: {}", crate::worker::chain(&error));
+                return Exit::Configuration;
+            }
+        }
+    }
+    let mut progress = Progress::new();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        std::thread::park_timeout(Duration::from_millis(100));
+        progress.show(&pod.reports());
+    }
+    progress.clear();
+    let mut sum = Counters::default();
+    pod.reports().iter().for_each(|report| sum.add(report.counters));
+    eprintln!("{}", said(&sum));
+    Exit::Done
+}
+
+fn said(counters: &Counters) -> String {
+    let Counters { records_in, records_out, late, dead_letters } = counters;
+    format!("{records_in} records in, {records_out} out, {late} late, {dead_letters} dead letters")
+}
+
+/// One line on a terminal that is written again and again; problems are said once.
+struct Progress {
+    terminal: bool,
+    shown_at: Option<Instant>,
+    records: u64,
+    problem: Option<String>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), shown_at: None, records: 0, problem: None }
+    }
+
+    fn show(&mut self, reports: &[Report]) {
+        let problem = reports.iter().flat_map(|report| &report.problems).next().map(|p| p.message.clone());
+        if problem.is_some() && problem != self.problem {
+            self.clear();
+            eprintln!("weir: {}", problem.as_deref().unwrap_or_default());
+        }
+        self.problem = problem;
+        let elapsed = self.shown_at.map_or(Duration::MAX, |at| at.elapsed());
+        if !self.terminal || elapsed < Duration::from_millis(500) {
+            return;
+        }
+        let mut sum = Counters::default();
+        reports.iter().for_each(|report| sum.add(report.counters));
+        let rate = match self.shown_at {
+            Some(at) => (sum.records_in.saturating_sub(self.records)) as f64 / at.elapsed().as_secs_f64(),
+            None => 0.0,
+        };
+        let lag: Option<u64> = reports.iter().map(|report| report.lag_records).sum();
+        let lag = lag.map_or(String::new(), |lag| format!(", lag {lag}"));
+        eprint!("\r\x1b[K{}, {rate:.0} records/s{lag}", said(&sum));
+        let _not_a_terminal_any_more = std::io::stderr().flush();
+        (self.shown_at, self.records) = (Some(Instant::now()), sum.records_in);
+    }
+
+    fn clear(&self) {
+        if self.terminal && self.shown_at.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `weir worker`: some workers of one generation, as a process of its own: the pods of a cluster, or by hand.
+
+use super::Exit;
+use super::input::{fail, load_texts};
+use super::logs::{LogFormat, start_logs};
+use crate::http::{Served, control_routes, metrics_routes};
+use crate::pod::Pod;
+use crate::worker::Setup;
+use crate::{clock, cluster, local, signal};
+use control::generation::{FILE_VERSION, GenerationFile, POD_NAME_VARIABLE, Placement, Ports, Shape};
+use protocol::going_live::Promotion;
+use protocol::identity::{Generation, PipelineIdentity, WorkerIndex, Writer};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Run some workers of a pipeline on Kafka
+///
+/// In a pod the operator says everything in a generation file. By hand, every process gets the same manifest and number
+/// of workers and a number of its own; then nobody has to promote it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  weir worker --generation-file /etc/weir/generation.yaml
+  weir worker pipeline.yaml --kafka 127.0.0.1:9092 --workers 3 --worker 0")]
+pub struct Args {
+    /// Manifests, when there is no generation file
+    #[arg(value_name = "FILE", required_unless_present = "generation_file", conflicts_with = "generation_file")]
+    files: Vec<PathBuf>,
+    /// The facts of the generation, as the operator writes them
+    #[arg(long, value_name = "FILE")]
+    generation_file: Option<PathBuf>,
+    /// Name of the pod, which tells the number of its workers
+    #[arg(long, env = POD_NAME_VARIABLE, value_name = "NAME")]
+    pod: Option<String>,
+    /// Use this Kafka instead of the one in the manifest
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// How many workers there are
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    workers: u32,
+    /// Number of this worker, from 0
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    worker: u32,
+    /// Where the control API, /health and /ready are served
+    #[arg(long, value_name = "ADDRESS")]
+    control_address: Option<SocketAddr>,
+    /// Where /metrics is served
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_address: Option<SocketAddr>,
+    /// Text or JSON lines
+    #[arg(long, value_enum, default_value = "json")]
+    log_format: LogFormat,
+    /// How much is logged: error, warn, info, debug
+    #[arg(long, env = "WEIR_LOG", value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+/// What a process is to run.
+struct Job {
+    setup: Setup,
+    workers: std::ops::Range<u32>,
+    file: GenerationFile,
+}
+
+pub fn run(args: &Args) -> Exit {
+    start_logs(&args.log, args.log_format);
+    let job = match &args.generation_file {
+        Some(path) => from_generation(path, args),
+        None => by_hand(args),
+    };
+    let job = match job {
+        Ok(job) => job,
+        Err(exit) => return exit,
+    };
+    let started = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref());
+    let pod = Arc::new(Pod::default());
+    signal::stop_on_signal(&pod);
+    let started = started.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), &kafka, &pod));
+    let threads = match started {
+        Ok(threads) => threads,
+        Err(error) => return refuse(&crate::worker::chain(&error)),
+    };
+    tracing::info!(
+        pipeline = job.file.pipeline,
+        generation = job.file.generation,
+        plan = %job.setup.plan.hash(),
+        workers = ?job.workers,
+        "started"
+    );
+    if let Err(error) = serve(args, job.file, &pod) {
+        return refuse(&error.to_string());
+    }
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    Exit::Done
+}
+
+fn refuse(message: &str) -> Exit {
+    tracing::error!("{message}");
+    Exit::Configuration
+}
+
+fn by_hand(args: &Args) -> Result<Job, Exit> {
+    if args.worker >= args.workers {
+        eprintln!("weir: --worker {} is not one of 0 to {}", args.worker, args.workers - 1);
+        return Err(Exit::Usage);
+    }
+    let mut texts = Vec::new();
+    for file in &args.files {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            eprintln!("weir: failed to read {}: {error}", file.display());
+            Exit::Usage
+        })?;
+        texts.push((file.display().to_string(), text));
+    }
+    let plan = Arc::new(only_plan(&texts)?);
+    let file = GenerationFile {
+        version: FILE_VERSION,
+        namespace: plan.namespace().to_owned(),
+        pipeline: plan.name().to_owned(),
+        uid8: "local".to_owned(),
+        generation: 1,
+        plan_hash: plan.hash().to_string(),
+        shape: Shape { replicas: args.workers, workers_per_replica: 1, placement: Placement::Modulo },
+        priors: Vec::new(),
+        ports: Ports::default(),
+        manifest: String::new(),
+    };
+    let setup = Setup {
+        generation: None,
+        promotion: Promotion::Myself,
+        ..local::setup(&plan, args.worker, args.workers)
+    };
+    Ok(Job { setup, workers: args.worker..args.worker + 1, file })
+}
+
+fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refuse(&format!("failed to read {}: {error}", path.display())))?;
+    let file: GenerationFile = serde_saphyr::from_str(&text)
+        .map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    file.check().map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    let pod = args.pod.as_deref().unwrap_or_default();
+    let workers = file.workers_of_pod(pod).map_err(|error| refuse(&error.to_string()))?;
+    let plan = Arc::new(only_plan(&[(path.display().to_string(), file.manifest.clone())])?);
+    if plan.hash().to_string() != file.plan_hash {
+        let hash = plan.hash();
+        return Err(refuse(&format!("the manifest makes plan {hash}, the generation file says {}", file.plan_hash)));
+    }
+    let mut earlier_plans = BTreeMap::new();
+    let mut prior = Vec::new();
+    for old in &file.priors {
+        let generation = Generation(old.generation as u32);
+        prior.extend((0..old.shape.workers()).map(|w| Writer { generation, worker: WorkerIndex(w) }));
+        if let Some(text) = &old.manifest {
+            let plan = only_plan(&[(format!("{} (generation {})", path.display(), old.generation), text.clone())])?;
+            earlier_plans.insert(plan.hash(), Arc::new(plan));
+        }
+    }
+    let setup = Setup {
+        plan,
+        earlier_plans,
+        identity: PipelineIdentity {
+            namespace: file.namespace.clone(),
+            pipeline: file.pipeline.clone(),
+            uid8: file.uid8.clone(),
+        },
+        generation: Some(Generation(file.generation as u32)),
+        worker: WorkerIndex(workers.start),
+        workers: file.shape.workers(),
+        prior,
+        promotion: Promotion::Operator,
+        defences: protocol::defences::Defences::ALL,
+    };
+    Ok(Job { setup, workers, file })
+}
+
+fn only_plan(texts: &[(String, String)]) -> Result<pipeline::plan::Plan, Exit> {
+    let loaded = load_texts(texts).map_err(|error| fail(&error))?;
+    let mut plans: Vec<_> = loaded.pipelines.into_iter().map(|pipeline| pipeline.plan).collect();
+    match (plans.pop(), plans.is_empty()) {
+        (Some(plan), true) => Ok(plan),
+        _ => Err(refuse("a worker runs exactly one StreamPipeline")),
+    }
+}
+
+/// Serves both ports on a thread of its own until the process ends.
+fn serve(args: &Args, file: GenerationFile, pod: &Arc<Pod>) -> std::io::Result<()> {
+    let all = std::net::IpAddr::from([0, 0, 0, 0]);
+    let control = args.control_address.unwrap_or(SocketAddr::new(all, file.ports.control));
+    let metrics = args.metrics_address.unwrap_or(SocketAddr::new(all, file.ports.metrics));
+    let listen = |address: SocketAddr| {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok::<_, std::io::Error>(listener)
+    };
+    let (control, metrics) = (listen(control)?, listen(metrics)?);
+    let served = Served { pod: pod.clone(), generation: Arc::new(file), started_at_ms: clock::wall_ms() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let control = tokio::net::TcpListener::from_std(control)?;
+            let metrics = tokio::net::TcpListener::from_std(metrics)?;
+            let both = (
+                axum::serve(control, control_routes(served.clone())),
+                axum::serve(metrics, metrics_routes(served)),
+            );
+            tokio::try_join!(both.0.into_future(), both.1.into_future()).map(|_| ())
+        })
+    })?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What the threads of one process share: intents on the way in, reports on the way out.
+//!
+//! Intents come from the control API or a signal and are only wishes: the protocol decides. Reports are made by the
+//! workers at most twice a second; everybody else only reads them.
+
+use control::call::DrainId;
+use control::status::{Problem, UnitStatus, WorkerStatus};
+use pipeline::effect::Counters;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What somebody outside wants of the workers of this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Intents {
+    /// The generation that may claim.
+    pub promoted: Option<u64>,
+    /// Drain under this id; with `true` the state is made durable afterwards (`Cut`).
+    pub drain: Option<(DrainId, bool)>,
+    /// The drain that is over.
+    pub resumed: Option<DrainId>,
+    /// Finish the commit and end.
+    pub stop: bool,
+}
+
+/// What one worker says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Number and incarnation.
+    pub worker: Option<WorkerStatus>,
+    /// Its units.
+    pub units: Vec<UnitStatus>,
+    /// Records and late and bad ones, since the process started.
+    pub counters: Counters,
+    /// Late records by window step, and open windows.
+    pub windows: BTreeMap<String, (u64, u64)>,
+    /// Input not yet processed.
+    pub lag_records: Option<u64>,
+    /// Input records per second over the last 30 seconds; none during the first 30.
+    pub rate_per_second: Option<f64>,
+    /// Timestamp of the oldest record not yet processed, milliseconds; none when there is none.
+    pub oldest_unprocessed_ms: Option<i64>,
+    /// Lowest watermark of its live units.
+    pub watermark_ms: Option<i64>,
+    /// The newest commit.
+    pub last_commit_ms: Option<i64>,
+    /// The oldest of the newest snapshots of its stateful units.
+    pub oldest_snapshot_ms: Option<i64>,
+    /// The highest generation in any journal that it reads.
+    pub newest_generation: Option<u64>,
+    /// Another plan or placement claimed under our generation number.
+    pub generation_collision: bool,
+    /// How often it went back to *Going live*.
+    pub restarts: u64,
+    /// Bytes of state.
+    pub state_bytes: u64,
+    /// What is wrong now.
+    pub problems: Vec<Problem>,
+    /// It has nothing more to do: all input ended, or it was stopped.
+    pub finished: bool,
+}
+
+/// Shared by the threads of one process.
+#[derive(Debug, Default)]
+pub struct Pod {
+    intents: Mutex<Intents>,
+    reports: Mutex<BTreeMap<u32, Report>>,
+}
+
+impl Pod {
+    /// The intents as they are now.
+    pub fn intents(&self) -> Intents {
+        lock(&self.intents).clone()
+    }
+
+    /// Changes the intents.
+    pub fn intend<T>(&self, change: impl FnOnce(&mut Intents) -> T) -> T {
+        change(&mut lock(&self.intents))
+    }
+
+    /// Replaces the report of a worker.
+    pub fn report(&self, worker: u32, report: Report) {
+        lock(&self.reports).insert(worker, report);
+    }
+
+    /// The counters of some workers, added up.
+    pub fn counters(&self, workers: std::ops::Range<u32>) -> Counters {
+        let mut sum = Counters::default();
+        lock(&self.reports).range(workers).for_each(|(_, report)| sum.add(report.counters));
+        sum
+    }
+
+    /// All reports, by worker.
+    pub fn reports(&self) -> Vec<Report> {
+        lock(&self.reports).values().cloned().collect()
+    }
+}
+
+/// A thread that panicked has left whole values behind: they are replaced, never edited half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

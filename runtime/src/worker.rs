@@ -1,0 +1,251 @@
+//! The one loop that owns clock, log and units. It reads, asks the protocol what to do, and does it; the meaning of
+//! records is in `pipeline`, the rules of writing are in `protocol`.
+//!
+//! ```text
+//!  open ──> read journals, replay ──> GoingLive: claim, fence, read ──> live: apply, commit, snapshot
+//!    ^                                                                        │
+//!    └───────────── anything that leaves us not knowing ──────────────────────┘
+//! ```
+//!
+//! A worker is stepped from outside: one call does a bounded piece of work, so that a thread drives it with waiting and
+//! a simulation drives many of them without.
+
+mod claim;
+mod error;
+mod journals;
+mod life;
+mod live;
+mod setup;
+mod unit;
+
+pub use error::WorkerError;
+pub use live::COMMIT_BYTES;
+pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
+
+use crate::pod::{Intents, Report};
+use control::call::bounded_message;
+use control::status::{Problem, UnitState, WorkerStatus};
+use life::{Life, Stop};
+use pipeline::effect::Counters;
+use protocol::commit::Timing;
+use protocol::going_live::Comeback;
+use std::time::Duration;
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since some start; only grows.
+    pub monotonic_ms: u64,
+    /// Milliseconds since the epoch.
+    pub wall_ms: i64,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something moved.
+    Moved,
+    /// Nothing to do now.
+    Waited,
+    /// Nothing more to do, ever: all input ended, or it was told to stop.
+    Finished,
+}
+
+/// How long a failure is waited out: doubled each time, from the first to the last, in milliseconds.
+const RETRY_MS: (u64, u64) = (200, 10_000);
+
+/// One worker.
+pub struct Worker<E: Environment> {
+    setup: Setup,
+    environment: E,
+    timing: Timing,
+    life: Option<Life<E::Io>>,
+    comeback: Comeback,
+    /// Times in a row that it stood aside.
+    aside: u32,
+    retry_at_ms: u64,
+    retries: u32,
+    problem: Option<Problem>,
+    end: Option<End>,
+    restarts: u64,
+    was_live: bool,
+    /// Counters of the lives that are over.
+    counters: Counters,
+}
+
+/// Why a worker has nothing more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Finished,
+    Superseded,
+    Collision,
+    Failed,
+}
+
+impl<E: Environment> Worker<E> {
+    /// A worker that has done nothing yet.
+    pub fn new(setup: Setup, environment: E, timing: Timing) -> Self {
+        Self {
+            setup,
+            environment,
+            timing,
+            life: None,
+            comeback: Comeback::Fresh,
+            aside: 0,
+            retry_at_ms: 0,
+            retries: 0,
+            problem: None,
+            end: None,
+            restarts: 0,
+            was_live: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Does a bounded piece of work; waits for records up to `wait` when there is nothing else.
+    pub fn step(&mut self, now: Now, wait: Duration, intents: &Intents) -> Step {
+        match self.end {
+            Some(End::Finished) => return Step::Finished,
+            Some(_) if intents.stop => return Step::Finished,
+            Some(_) => return Step::Waited,
+            None => {}
+        }
+        if self.life.is_none() && intents.stop {
+            self.end = Some(End::Finished);
+            return Step::Finished;
+        }
+        if self.life.is_none() && now.monotonic_ms < self.retry_at_ms {
+            return Step::Waited;
+        }
+        match self.advance(now, wait, intents) {
+            Ok(step) => step,
+            Err(stop) => self.stopped(stop, now),
+        }
+    }
+
+    fn advance(&mut self, now: Now, wait: Duration, intents: &Intents) -> Result<Step, Stop> {
+        let Some(life) = &mut self.life else {
+            let life = Life::open(&self.setup, &mut self.environment, self.comeback)?;
+            tracing::info!(worker = self.setup.worker.0, phase = "Restoring", "reading journals");
+            self.life = Some(life);
+            return Ok(Step::Moved);
+        };
+        let step = life.step(&self.setup, &mut self.environment, self.timing, now, wait, intents)?;
+        if life.is_live() && !self.was_live {
+            self.was_live = true;
+            self.retries = 0;
+            self.aside = 0;
+            self.problem = None;
+            tracing::info!(worker = self.setup.worker.0, phase = "Live", "live");
+        }
+        if step == Step::Finished {
+            self.end = Some(End::Finished);
+        }
+        Ok(step)
+    }
+
+    /// A life is over.
+    fn stopped(&mut self, stop: Stop, now: Now) -> Step {
+        if let Some(life) = self.life.take() {
+            self.counters.add(life.counters());
+        }
+        if std::mem::take(&mut self.was_live) {
+            self.restarts += 1;
+        }
+        let worker = self.setup.worker.0;
+        match stop {
+            Stop::StartOver { previous, why } => {
+                tracing::info!(worker, why, "starts over");
+                self.comeback = previous.map_or(Comeback::Fresh, |previous| Comeback::Lost {
+                    previous,
+                    attempt: self.aside,
+                    since_ms: now.monotonic_ms,
+                });
+            }
+            Stop::StandAside { until_ms } => {
+                tracing::warn!(worker, until_ms, "another life of this worker is newer: standing aside");
+                self.aside += 1;
+                self.comeback = Comeback::Fresh;
+                self.retry_at_ms = until_ms;
+            }
+            Stop::Superseded => {
+                tracing::info!(worker, phase = "Superseded", "a newer generation has taken over");
+                self.end = Some(End::Superseded);
+            }
+            Stop::Collision if self.setup.generation.is_none() => self.comeback = Comeback::Fresh,
+            Stop::Collision => {
+                tracing::error!(worker, "the generation number is taken by another plan or placement");
+                self.end = Some(End::Collision);
+            }
+            Stop::Failed(error) => self.failed(&error, now),
+        }
+        Step::Moved
+    }
+
+    fn failed(&mut self, error: &WorkerError, now: Now) {
+        let message = chain(error);
+        let permanent = error.fails_closed();
+        tracing::error!(worker = self.setup.worker.0, permanent, "{message}");
+        let (condition, reason) = error.shown_as();
+        let since_ms = self.problem.as_ref().filter(|p| p.reason == Some(reason)).map_or(now.wall_ms, |p| p.since_ms);
+        let message = bounded_message(message);
+        self.problem = Some(Problem { reason: Some(reason), condition, component: None, message, permanent, since_ms });
+        self.comeback = Comeback::Fresh;
+        if permanent {
+            self.end = Some(End::Failed);
+            return;
+        }
+        let (first, last) = RETRY_MS;
+        self.retry_at_ms = now.monotonic_ms + (first << self.retries.min(10)).min(last);
+        self.retries += 1;
+    }
+
+    /// What the worker says about itself.
+    pub fn report(&self, now: Now) -> Report {
+        let mut report = match &self.life {
+            Some(life) => life.report(&self.setup, now),
+            None => Report::default(),
+        };
+        let incarnation = self.life.as_ref().map(|life| format!("{:032x}", life.incarnation().0));
+        report.worker = Some(WorkerStatus { worker: self.setup.worker.0, incarnation });
+        report.counters.add(self.counters);
+        report.restarts = self.restarts;
+        report.problems.extend(self.problem.clone());
+        report.finished = self.end == Some(End::Finished);
+        report.generation_collision = self.end == Some(End::Collision);
+        if let Some(state) = self.end.and_then(state_at_end) {
+            report.units.iter_mut().for_each(|unit| unit.state = state);
+        }
+        report
+    }
+
+    /// Where it is on its way, in one word, for logs and simulations.
+    pub fn place(&self) -> &'static str {
+        self.life.as_ref().map_or("restore", Life::place)
+    }
+
+    /// The world, for who drives the worker.
+    pub fn environment(&mut self) -> &mut E {
+        &mut self.environment
+    }
+}
+
+fn state_at_end(end: End) -> Option<UnitState> {
+    match end {
+        End::Finished => None,
+        End::Superseded => Some(UnitState::Superseded),
+        End::Collision | End::Failed => Some(UnitState::Failed),
+    }
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! Why a worker stops what it does, and what helps.
+
+use connect::door::IoError;
+use connect::snapshot::SnapshotError;
+use control::{Condition, Reason};
+use pipeline::plan::PlanHash;
+use pipeline::unit::{BlockError, BuildError, RestoreError as StateError, SnapshotError as TakeError};
+use protocol::format::DecodeError;
+use protocol::identity::UnitId;
+use protocol::journal::ownership::SequenceBroken;
+use protocol::restore::RestoreError;
+
+/// One failure of a worker. All end the life that met it.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The log.
+    #[error(transparent)]
+    Io(IoError),
+    /// The journal, or what it points to, cannot give back the state.
+    #[error(transparent)]
+    Restore(RestoreError),
+    /// A journal that no correct writer could have written.
+    #[error("journal of {unit} is broken")]
+    Journal {
+        /// Of which unit.
+        unit: UnitId,
+        /// How.
+        #[source]
+        source: SequenceBroken,
+    },
+    /// A journal record of another version, or damaged.
+    #[error("journal of {unit} cannot be read at offset {offset}")]
+    Record {
+        /// Of which unit.
+        unit: UnitId,
+        /// Where.
+        offset: i64,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A repartition record of another version, or damaged.
+    #[error("repartition record at offset {offset} cannot be read")]
+    Envelope {
+        /// Where.
+        offset: i64,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A block that the engine cannot read.
+    #[error("block at offset {offset} cannot be read")]
+    Block {
+        /// Where.
+        offset: i64,
+        /// Why.
+        #[source]
+        source: BlockError,
+    },
+    /// State that the engine cannot take.
+    #[error("state of {unit} cannot be used")]
+    State {
+        /// Of which unit.
+        unit: UnitId,
+        /// Why.
+        #[source]
+        source: StateError,
+    },
+    /// The plan does not make a unit.
+    #[error("{unit} cannot be made")]
+    Build {
+        /// Which.
+        unit: UnitId,
+        /// Why.
+        #[source]
+        source: BuildError,
+    },
+    /// The state cannot be taken.
+    #[error("state of {unit} cannot be taken")]
+    Snapshot {
+        /// Of which unit.
+        unit: UnitId,
+        /// Why.
+        #[source]
+        source: TakeError,
+    },
+    /// A snapshot could not be read or written.
+    #[error("snapshot `{key}` failed")]
+    Store {
+        /// Its name.
+        key: String,
+        /// Why.
+        #[source]
+        source: SnapshotError,
+    },
+    /// Commits of a plan that this generation does not carry.
+    #[error("journal of {unit} was written with plan {plan}, which is not known here")]
+    UnknownPlan {
+        /// Of which unit.
+        unit: UnitId,
+        /// The plan.
+        plan: PlanHash,
+    },
+    /// A stage that a plan does not have.
+    #[error("plan {plan} has no stage for {unit}")]
+    NoStage {
+        /// The unit.
+        unit: UnitId,
+        /// The plan.
+        plan: PlanHash,
+    },
+    /// Work before the first Claim: the protocol excludes it.
+    #[error("{unit} has no state yet")]
+    NoState {
+        /// The unit.
+        unit: UnitId,
+    },
+}
+
+impl WorkerError {
+    /// True when only a change by somebody helps: the worker stops for good, it never resets.
+    pub fn fails_closed(&self) -> bool {
+        match self {
+            Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
+            Self::Store { source, .. } => source.is_loss(),
+            _ => true,
+        }
+    }
+
+    /// The condition and reason that show it.
+    pub fn shown_as(&self) -> (Condition, Reason) {
+        match self {
+            Self::Io(IoError::TopicNotFound { .. }) => (Condition::SourcesConnected, Reason::TopicNotFound),
+            Self::Io(IoError::Denied { .. }) => (Condition::SourcesConnected, Reason::AuthFailed),
+            Self::Io(IoError::Refused { .. }) => (Condition::ConfigValid, Reason::ConfigInvalid),
+            Self::Io(IoError::OffsetOutOfRange { .. }) => (Condition::Checkpointed, Reason::StateIncompatible),
+            Self::Io(_) => (Condition::SourcesConnected, Reason::BrokerUnreachable),
+            Self::Store { .. } => (Condition::Checkpointed, Reason::CheckpointFailing),
+            _ => (Condition::Checkpointed, Reason::StateIncompatible),
+        }
+    }
+}

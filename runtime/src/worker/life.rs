@@ -1,0 +1,470 @@
+//! One life of a worker: from an empty memory to live, or to the reason why not. Everything in it is dropped together.
+
+use super::claim::{claim, open_lineage};
+use super::error::WorkerError;
+use super::journals::{Journal, all_ended, lineage};
+use super::live::LiveState;
+use super::setup::{Environment, Setup, Surroundings};
+use super::unit::{Member, partitions};
+use super::{Now, Step};
+use crate::pod::{Intents, Report};
+use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
+use control::status::{UnitState, UnitStatus};
+use pipeline::effect::Counters;
+use pipeline::plan::{NodeKind, StageId};
+use pipeline::record::{NewRecord, RecordBatch};
+use protocol::commit::Timing;
+use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase};
+use protocol::going_live::own_generation;
+use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
+use protocol::journal::record::{InputPartition, JournalRecord};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Why a life is over.
+#[derive(Debug)]
+pub enum Stop {
+    /// A new life begins at once; `previous` is none when the last one wrote nothing.
+    StartOver {
+        /// The life that is over.
+        previous: Option<Incarnation>,
+        /// For the log.
+        why: &'static str,
+    },
+    /// A new life begins at this time.
+    StandAside {
+        /// When, on the monotonic clock.
+        until_ms: u64,
+    },
+    /// A newer generation has everything.
+    Superseded,
+    /// The generation number is taken.
+    Collision,
+    /// Something failed.
+    Failed(WorkerError),
+}
+
+impl From<WorkerError> for Stop {
+    fn from(error: WorkerError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<IoError> for Stop {
+    fn from(error: IoError) -> Self {
+        Self::Failed(WorkerError::Io(error))
+    }
+}
+
+/// Where fetched records go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Route {
+    Journal(usize),
+    Input { member: usize, at: InputPartition },
+}
+
+/// One life.
+pub struct Life<Io> {
+    pub(super) io: Io,
+    pub(super) me: Me,
+    pub(super) surroundings: Surroundings,
+    pub(super) journals: Vec<Journal>,
+    pub(super) members: Vec<Member>,
+    pub(super) routes: HashMap<TopicPartition, Route>,
+    pub(super) fetched: Vec<Fetched>,
+    going: GoingLive,
+    lineage: Option<(Lineage, BTreeMap<StageId, String>)>,
+    claims_in_flight: bool,
+    live: Option<LiveState>,
+}
+
+impl<Io: KafkaIo> Life<Io> {
+    /// Opens the door, finds the topics, and begins to read the journals.
+    pub fn open<E: Environment<Io = Io>>(
+        setup: &Setup,
+        environment: &mut E,
+        comeback: Comeback,
+    ) -> Result<Self, Stop> {
+        let generation = match setup.generation {
+            Some(generation) => generation,
+            None => survey(setup, environment)?,
+        };
+        let writer = Writer { generation, worker: setup.worker };
+        let mut io = environment.connect(&setup.identity.transactional_id(writer))?;
+        let surroundings = Surroundings::discover(setup, &mut io)?;
+        let owner = Owner { writer, incarnation: environment.incarnation() };
+        let me = Me {
+            owner,
+            plan: setup.plan.hash(),
+            placement: surroundings.placement,
+            promotion: setup.promotion,
+            prior: setup.prior.clone(),
+            comeback,
+            release_wait_ms: 2 * setup.plan.settings().commit_interval_ms,
+        };
+        let mut members = Vec::new();
+        let mut journals = Vec::new();
+        for (slot, (stage, unit)) in surroundings.units.iter().enumerate() {
+            let own = surroundings.is_own(setup, slot);
+            journals.push(Journal::new(own.then_some(members.len())));
+            if own {
+                members.push(Member::new(setup, slot, *stage, unit.clone()));
+            }
+        }
+        let routes = read_journals(&surroundings, &mut io)?;
+        Ok(Self {
+            io,
+            me,
+            surroundings,
+            journals,
+            members,
+            routes,
+            fetched: Vec::new(),
+            going: GoingLive::new(),
+            lineage: None,
+            claims_in_flight: false,
+            live: None,
+        })
+    }
+
+    /// True once it may write.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Its random id.
+    pub fn incarnation(&self) -> Incarnation {
+        self.me.owner.incarnation
+    }
+
+    /// A bounded piece of work.
+    pub fn step<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        timing: Timing,
+        now: Now,
+        wait: Duration,
+        intents: &Intents,
+    ) -> Result<Step, Stop> {
+        if let Some(mut live) = self.live.take() {
+            let step = live.step(self, setup, environment, now, wait, intents)?;
+            self.live = Some(live);
+            return Ok(step);
+        }
+        if intents.stop {
+            return Ok(Step::Finished);
+        }
+        let moved = self.read(wait)?;
+        self.replay(setup, environment)?;
+        self.observe(intents);
+        let facts: Vec<_> = self.journals.iter().map(|journal| journal.facts(&self.members)).collect();
+        let action = self.going.next(&self.me, &setup.defences, now.monotonic_ms, &facts);
+        drop(facts);
+        match action {
+            Action::Follow(_) if moved => Ok(Step::Moved),
+            Action::Follow(_) => Ok(Step::Waited),
+            action => self.act(setup, action, timing, now).map(|()| Step::Moved),
+        }
+    }
+
+    /// Polls, and gives what came to whom it concerns. Used before live only.
+    fn read(&mut self, wait: Duration) -> Result<bool, Stop> {
+        // A claim in flight is waited for below.
+        let wait = if self.claims_in_flight { Duration::ZERO } else { wait };
+        self.fetched.clear();
+        let mut fetched = std::mem::take(&mut self.fetched);
+        let polled = self.io.poll(wait, &mut fetched);
+        for item in &mut fetched {
+            match item {
+                Fetched::Records { from, batch } => match self.routes.get(from) {
+                    Some(Route::Journal(slot)) => {
+                        self.journals[*slot].read(batch, &mut self.members, &from.topic)?;
+                    }
+                    Some(Route::Input { member, at }) => {
+                        let batch = std::mem::take(batch);
+                        self.members[*member].replay.feed(*at, batch);
+                    }
+                    None => {}
+                },
+                Fetched::End { of, offset } => {
+                    if let Some(Route::Journal(slot)) = self.routes.get(of) {
+                        self.journals[*slot].end(*offset);
+                    }
+                }
+            }
+        }
+        let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
+        self.fetched = fetched;
+        polled?;
+        Ok(moved)
+    }
+
+    /// Replays every own unit as far as it goes. Inputs of a unit that waits for nothing are paused: a standby follows
+    /// its journal, it does not hoard the input.
+    fn replay<E: Environment<Io = Io>>(&mut self, setup: &Setup, environment: &mut E) -> Result<(), Stop> {
+        if !all_ended(&self.journals) {
+            return Ok(());
+        }
+        for index in 0..self.members.len() {
+            let was_hungry = self.members[index].hungry;
+            let assign = self.members[index].pump(setup, environment, &self.surroundings.topology)?;
+            let assigned = assign.is_some();
+            if let Some(positions) = assign {
+                self.assign(index, &positions)?;
+            }
+            let member = &self.members[index];
+            if assigned || was_hungry != member.hungry {
+                let inputs = partitions(&member.replay, &member.replay.positions());
+                let inputs: Vec<_> = inputs.into_iter().map(|(_, partition, _)| partition).collect();
+                self.io.pause(&inputs, !member.hungry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the inputs of a unit from these positions, and nothing else for it.
+    pub(super) fn assign(&mut self, index: usize, positions: &[(InputPartition, i64)]) -> Result<(), Stop> {
+        let all = partitions(&self.members[index].replay, positions);
+        let is_old = |route: &Route| matches!(route, Route::Input { member, .. } if *member == index);
+        let wanted = |partition: &TopicPartition| all.iter().any(|(_, wanted, _)| wanted == partition);
+        let gone: Vec<_> =
+            self.routes.iter().filter(|(p, route)| is_old(route) && !wanted(p)).map(|(p, _)| p.clone()).collect();
+        self.io.unassign(&gone)?;
+        gone.iter().for_each(|partition| drop(self.routes.remove(partition)));
+        let from: Vec<_> = all.iter().map(|(_, partition, next)| (partition.clone(), *next)).collect();
+        self.io.assign(&from)?;
+        for (at, partition, _) in all {
+            self.routes.insert(partition, Route::Input { member: index, at });
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, intents: &Intents) {
+        if let Some(generation) = intents.promoted {
+            self.going.observe(&self.me, Event::Promoted(Generation(generation as u32)));
+        }
+        if let Some(id) = &intents.resumed {
+            self.going.observe(&self.me, Event::Resume(drain_number(id.as_str())));
+        }
+    }
+
+    fn act(&mut self, setup: &Setup, action: Action, timing: Timing, now: Now) -> Result<(), Stop> {
+        let worker = setup.worker.0;
+        let event = match action {
+            Action::Follow(_) => return Ok(()),
+            Action::Initialise => known(self.io.init_transactions(), Event::Initialised),
+            Action::Claim(orders) => match self.claim(setup, &orders)? {
+                Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
+                None => return Ok(()),
+            },
+            Action::Fence(writers) => {
+                tracing::info!(worker, phase = "Claiming", ids = writers.len(), "fencing");
+                let ids: Vec<_> = writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
+                known(self.io.fence(&ids), Event::Fenced)
+            }
+            Action::MeasureEnds(_) => match self.io.watermarks(&self.surroundings.journals) {
+                Ok(ends) => Event::Ends(ends.into_iter().map(|(_, high)| high).collect()),
+                Err(_) => Event::CallFailed,
+            },
+            Action::Live(grant) => {
+                let live = LiveState::new(self, setup, grant, timing, now)?;
+                self.live = Some(live);
+                return Ok(());
+            }
+            Action::StandAside { until_ms } => return Err(Stop::StandAside { until_ms }),
+            Action::StartOver(Lost::CallFailed) => return Err(self.start_over("a call failed")),
+            Action::StartOver(Lost::Fenced) => return Err(self.start_over("fenced")),
+            Action::StartOver(Lost::ClaimNotCommitted) => return Err(self.start_over("claim not committed")),
+            Action::Superseded => return Err(Stop::Superseded),
+            Action::GenerationCollision => return Err(Stop::Collision),
+        };
+        self.going.observe(&self.me, event);
+        Ok(())
+    }
+
+    pub(super) fn start_over(&self, why: &'static str) -> Stop {
+        Stop::StartOver { previous: Some(self.me.owner.incarnation), why }
+    }
+
+    /// Writes the Claims, or asks how that ended; none while it is in flight.
+    fn claim(&mut self, setup: &Setup, orders: &[ClaimOrder]) -> Result<Option<bool>, Stop> {
+        if !self.claims_in_flight {
+            let claims = self.claims(setup, orders)?;
+            if self.write_claims(&claims).is_err() {
+                return Ok(Some(false));
+            }
+            self.claims_in_flight = true;
+        }
+        match self.io.commit_outcome(Duration::from_millis(100)) {
+            Ok(None) => return Ok(None),
+            Ok(Some(outcome)) => {
+                self.claims_in_flight = false;
+                Ok(Some(outcome == CommitOutcome::Committed))
+            }
+            Err(_) => Ok(Some(false)),
+        }
+    }
+
+    fn claims(&mut self, setup: &Setup, orders: &[ClaimOrder]) -> Result<Vec<(usize, JournalRecord)>, Stop> {
+        if self.lineage.is_none() {
+            let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
+            let ids = open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
+            self.lineage = Some((lineage, ids));
+        }
+        let Some((number, ids)) = &self.lineage else { return Ok(Vec::new()) };
+        let mut claims = Vec::new();
+        for order in orders {
+            let slot = order.slot as usize;
+            let Some(member) = self.members.iter().find(|member| member.slot == slot) else { continue };
+            let claim =
+                claim(setup, &self.surroundings, &self.me, member, *order, (*number, ids), &mut self.io)?;
+            claims.push((slot, JournalRecord::Claim(Box::new(claim))));
+        }
+        Ok(claims)
+    }
+
+    fn write_claims(&mut self, claims: &[(usize, JournalRecord)]) -> Result<(), IoError> {
+        self.io.begin()?;
+        for (slot, record) in claims {
+            write_journal(&mut self.io, &self.surroundings.journals[*slot], record, 0)?;
+        }
+        self.io.start_commit()
+    }
+
+    /// What was counted in this life.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        self.members.iter().filter_map(|member| member.engine.as_ref()).for_each(|e| sum.add(e.counters()));
+        sum
+    }
+
+    /// What it says about itself.
+    pub fn report(&self, setup: &Setup, now: Now) -> Report {
+        let mut report = Report { counters: self.counters(), ..Report::default() };
+        report.newest_generation = all_ended(&self.journals).then(|| {
+            let generations = self.journals.iter().map(|j| u64::from(j.ownership(&self.members).highest_generation().0));
+            generations.max().unwrap_or_default()
+        });
+        report.units = self.members.iter().map(|member| self.unit_status(setup, member)).collect();
+        for member in &self.members {
+            let Some(engine) = &member.engine else { continue };
+            report.state_bytes += engine.unit().state_bytes() as u64;
+            let open = engine.unit().open_windows() as u64;
+            for node in &setup.plan.stage(member.stage).nodes {
+                if matches!(node.kind, NodeKind::MergeWindows { .. }) {
+                    report.windows.entry(node.name.clone()).or_default().0 += open;
+                }
+            }
+        }
+        if let Some(live) = &self.live {
+            live.report(self, &mut report, now);
+        }
+        report
+    }
+
+    fn unit_status(&self, setup: &Setup, member: &Member) -> UnitStatus {
+        let ownership = member.view.ownership();
+        let lock = ownership.lock();
+        let state = match (&self.live, lock) {
+            (_, Some(lock)) if lock.cut => UnitState::Cut,
+            (_, Some(_)) => UnitState::Released,
+            (Some(live), None) => live.state_of(member),
+            (None, None) => match self.going.phase() {
+                Phase::Standby if self.going.caught_up() => UnitState::CaughtUp,
+                Phase::Standby if member.replay.replayed().is_some() => UnitState::Standby,
+                Phase::Standby => UnitState::Restoring,
+                _ => UnitState::Claiming,
+            },
+        };
+        UnitStatus {
+            stage: member.id.stage.to_string(),
+            unit: member.id.index,
+            worker: setup.worker.0,
+            state,
+            seq: Some(ownership.seq().0).filter(|seq| *seq > 0),
+            drain: None,
+        }
+    }
+
+    /// Where it is on its way, in one word.
+    pub fn place(&self) -> &'static str {
+        match (&self.live, self.going.phase()) {
+            (Some(_), _) => "live",
+            (None, Phase::Initialising(_) | Phase::Claiming(_) | Phase::Releasing { .. }) => "claim",
+            (None, Phase::Fencing { .. }) => "fence",
+            (None, Phase::Measuring { .. } | Phase::Reading { .. }) => "read",
+            (None, _) => "restore",
+        }
+    }
+}
+
+/// Reads all journals once to find the generation of a process that nobody gave one.
+fn survey<E: Environment>(setup: &Setup, environment: &mut E) -> Result<Generation, Stop> {
+    let writer = Writer { generation: Generation(0), worker: setup.worker };
+    let mut io = environment.connect(&setup.identity.transactional_id(writer))?;
+    let surroundings = Surroundings::discover(setup, &mut io)?;
+    let mut journals: Vec<_> = surroundings.journals.iter().map(|_| Journal::new(None)).collect();
+    let routes = read_journals(&surroundings, &mut io)?;
+    let mut fetched = Vec::new();
+    for _attempt in 0..SURVEY_POLLS {
+        io.poll(Duration::from_millis(100), &mut fetched)?;
+        for item in fetched.drain(..) {
+            let (Fetched::Records { from: of, .. } | Fetched::End { of, .. }) = &item;
+            let Some(Route::Journal(slot)) = routes.get(of) else { continue };
+            match &item {
+                Fetched::Records { from, batch } => journals[*slot].read(batch, &mut [], &from.topic)?,
+                Fetched::End { offset, .. } => journals[*slot].end(*offset),
+            }
+        }
+        if all_ended(&journals) {
+            let owners = journals.iter().map(|journal| journal.ownership(&[]));
+            return Ok(own_generation(owners, setup.plan.hash(), surroundings.placement));
+        }
+    }
+    Err(Stop::Failed(WorkerError::Io(IoError::Lost {
+        operation: "reading the journals",
+        detail: "their ends were not reached in time".to_owned(),
+    })))
+}
+
+/// Polls of a survey, each up to 100 ms.
+const SURVEY_POLLS: u32 = 600;
+
+fn read_journals(
+    surroundings: &Surroundings,
+    io: &mut impl KafkaIo,
+) -> Result<HashMap<TopicPartition, Route>, Stop> {
+    let starts = io.watermarks(&surroundings.journals)?;
+    let from: Vec<_> =
+        surroundings.journals.iter().cloned().zip(starts.into_iter().map(|(first, _)| first)).collect();
+    io.assign(&from)?;
+    Ok(from.into_iter().enumerate().map(|(slot, (partition, _))| (partition, Route::Journal(slot))).collect())
+}
+
+/// Writes one record to a journal.
+pub(super) fn write_journal(
+    io: &mut impl KafkaIo,
+    journal: &TopicPartition,
+    record: &JournalRecord,
+    timestamp_ms: i64,
+) -> Result<(), IoError> {
+    let value = record.encode();
+    let mut batch = RecordBatch::new();
+    batch.push(NewRecord { offset: 0, timestamp_ms, key: None, value: Some(&value) });
+    io.produce(&journal.topic, Partitioning::Exact(journal.partition), &batch)
+}
+
+/// The event of a call that succeeds or leaves us not knowing.
+fn known(result: Result<(), IoError>, event: Event) -> Event {
+    match result {
+        Ok(()) => event,
+        Err(IoError::Fenced { .. }) => Event::OwnIdFenced,
+        Err(_) => Event::CallFailed,
+    }
+}
+
+/// The number of a drain from its name: the same for every pod and every repetition.
+pub(super) fn drain_number(name: &str) -> DrainId {
+    DrainId::of(name)
+}

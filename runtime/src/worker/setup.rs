@@ -1,0 +1,143 @@
+//! What a worker is given: everything that somebody wrote down before it started.
+
+use crate::topology::{first_topology, source_topic};
+use connect::door::{IoError, KafkaIo, NewTopic, TopicInfo, TopicPartition};
+use connect::snapshot::Uploads;
+use pipeline::plan::{Plan, PlanHash, SinkConnector, SinkId, SourceId, StageId};
+use pipeline::record::RecordBatch;
+use pipeline::unit::Topology;
+use protocol::defences::Defences;
+use protocol::going_live::Promotion;
+use protocol::identity::{Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The version of the meaning of plans in this release.
+pub const SEMANTICS: u32 = 1;
+
+/// The world of one worker: the log, the snapshots, and what only the shell may draw.
+pub trait Environment {
+    /// The door to the log.
+    type Io: KafkaIo;
+
+    /// Opens a door.
+    fn connect(&mut self, transactional_id: &str) -> Result<Self::Io, IoError>;
+
+    /// A random id, another one each time.
+    fn incarnation(&mut self) -> Incarnation;
+
+    /// Where snapshots are.
+    fn store(&mut self) -> &mut Uploads;
+
+    /// Takes records of a sink that is no topic: at least once, before the commit that they belong to.
+    fn emit(&mut self, sink: SinkId, records: &RecordBatch) -> Result<(), IoError>;
+
+    /// The offset at which a bounded input partition ends; none while it grows, which a topic in Kafka always does.
+    fn end_of_input(&self, partition: &TopicPartition) -> Option<i64>;
+
+    /// True when every input is bounded, so that the worker ends when all of it is processed.
+    fn is_bounded(&self) -> bool;
+}
+
+/// The facts of one worker; they do not change.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What it runs.
+    pub plan: Arc<Plan>,
+    /// Plans of earlier generations, whose commits it may have to replay.
+    pub earlier_plans: BTreeMap<PlanHash, Arc<Plan>>,
+    /// Names in Kafka.
+    pub identity: PipelineIdentity,
+    /// Its generation; none when nobody wrote it down: then the journals tell.
+    pub generation: Option<Generation>,
+    /// Its number.
+    pub worker: WorkerIndex,
+    /// How many there are.
+    pub workers: u32,
+    /// Every id of earlier generations.
+    pub prior: Vec<Writer>,
+    /// Who decides when it goes live.
+    pub promotion: Promotion,
+    /// All on, but for tests that look for the harm.
+    pub defences: Defences,
+}
+
+impl Setup {
+    /// The plan with this hash, if it is known here.
+    pub fn plan_of(&self, hash: PlanHash) -> Option<&Arc<Plan>> {
+        if self.plan.hash() == hash { Some(&self.plan) } else { self.earlier_plans.get(&hash) }
+    }
+}
+
+/// What Kafka adds to the facts: counts and ids of topics, and with them the list of journals.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Units and partitions.
+    pub topology: Topology,
+    /// Kafka's ids of the source topics, by source.
+    pub source_ids: Vec<String>,
+    /// Every unit of the pipeline, by slot: stage by stage.
+    pub units: Vec<(StageId, UnitId)>,
+    /// Their journals, by slot.
+    pub journals: Vec<TopicPartition>,
+    /// Who owns what.
+    pub placement: PlacementHash,
+    /// Largest record of each sink's topic, in bytes; none for a sink that is no topic.
+    pub sink_bytes_max: Vec<Option<usize>>,
+}
+
+impl Surroundings {
+    /// Describes the topics of the user, and makes and describes the journals.
+    pub fn discover(setup: &Setup, io: &mut impl KafkaIo) -> Result<Self, IoError> {
+        let plan = &setup.plan;
+        let sources = (0..plan.sources().len() as u16)
+            .map(|source| existing(io, source_topic(plan, SourceId(source))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let sink_bytes_max = sinks(plan, io)?;
+        let mut topology = first_topology(plan, sources.iter().map(|topic| topic.partitions).collect());
+        for (index, stage) in plan.stages().iter().enumerate() {
+            let (id, name) = (StageId(index as u16), setup.identity.commits_topic(&stage.name));
+            match io.describe(&name)? {
+                Some(commits) => topology.units[index] = commits.partitions,
+                None => io.ensure_topics(&[NewTopic { name, partitions: topology.units(id) }])?,
+            }
+        }
+        let (units, journals) = journals(setup, &topology);
+        let table = units.iter().map(|(_, unit)| (unit, WorkerIndex(unit.index % setup.workers)));
+        let placement = PlacementHash::of(table);
+        let source_ids = sources.into_iter().map(|topic| topic.id).collect();
+        Ok(Self { topology, source_ids, placement, units, journals, sink_bytes_max })
+    }
+
+    /// True when the placement gives the unit to this worker.
+    pub fn is_own(&self, setup: &Setup, slot: usize) -> bool {
+        self.units[slot].1.index % setup.workers == setup.worker.0
+    }
+}
+
+fn journals(setup: &Setup, topology: &Topology) -> (Vec<(StageId, UnitId)>, Vec<TopicPartition>) {
+    let (mut units, mut journals) = (Vec::new(), Vec::new());
+    for (index, stage) in (0u16..).zip(setup.plan.stages()) {
+        let (name, topic) = (Arc::<str>::from(&*stage.name), setup.identity.commits_topic(&stage.name));
+        for unit in 0..topology.units(StageId(index)) {
+            units.push((StageId(index), UnitId { stage: name.clone(), index: unit }));
+            journals.push(TopicPartition { topic: topic.clone(), partition: unit });
+        }
+    }
+    (units, journals)
+}
+
+fn sinks(plan: &Plan, io: &mut impl KafkaIo) -> Result<Vec<Option<usize>>, IoError> {
+    let mut all = Vec::new();
+    for sink in plan.sinks() {
+        all.push(match &sink.connector {
+            SinkConnector::Kafka { topic, .. } => Some(existing(io, topic)?.message_bytes_max),
+            SinkConnector::File { .. } | SinkConnector::Log => None,
+        });
+    }
+    Ok(all)
+}
+
+fn existing(io: &mut impl KafkaIo, topic: &str) -> Result<TopicInfo, IoError> {
+    io.describe(topic)?.ok_or_else(|| IoError::TopicNotFound { topic: topic.to_owned() })
+}

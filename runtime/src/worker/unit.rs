@@ -1,0 +1,297 @@
+//! One unit of a worker: its journal, its replay, its engine, and what was applied since the last commit.
+//!
+//! Live and in replay the same functions feed the engine, so that the same log gives the same state.
+
+use super::error::WorkerError;
+use super::setup::{Environment, Setup};
+use connect::door::TopicPartition;
+use pipeline::effect::{Counters, Effects};
+use pipeline::plan::{Input, Plan, StageId};
+use pipeline::record::RecordBatch;
+use pipeline::unit::{Channel, Tick, Topology, Unit};
+use protocol::block::Envelope;
+use protocol::drain::Ends;
+use protocol::identity::UnitId;
+use protocol::journal::record::{Claim, InputPartition};
+use protocol::journal::JournalView;
+use protocol::restore::{Replay, ReplayStep};
+use protocol::schedule::OutputHash;
+use protocol::snapshot::SnapshotPointer;
+use std::sync::Arc;
+
+/// One unit.
+pub struct Member {
+    /// Its place in the list of journals.
+    pub slot: usize,
+    /// Its stage in the worker's own plan.
+    pub stage: StageId,
+    /// Its name.
+    pub id: UnitId,
+    /// Its journal, as far as it was read.
+    pub view: JournalView,
+    /// On the way to live.
+    pub replay: Replay,
+    /// The engine; none before the first Claim or snapshot.
+    pub engine: Option<Engine>,
+    /// True while the replay waits for records.
+    pub hungry: bool,
+    /// Outputs of the replay since its last commit.
+    replayed: OutputHash,
+    /// The state was carried over to another plan.
+    pub migrated: bool,
+    /// What waits for the next commit, in the order it was made.
+    pub pending: Vec<Effects>,
+    /// True when something was applied since the last commit.
+    pub dirty: bool,
+}
+
+/// The engine under the plan that it follows now.
+pub struct Engine {
+    unit: Unit,
+    plan: Arc<Plan>,
+    stage: StageId,
+    /// `End`s of upstream units, consumed live or in replay.
+    ends: Ends,
+    /// Counted since the engine was made, replays included.
+    counters: Counters,
+}
+
+impl Member {
+    /// A unit that was not restored yet.
+    pub fn new(setup: &Setup, slot: usize, stage: StageId, id: UnitId) -> Self {
+        Self {
+            slot,
+            stage,
+            replay: Replay::new(&setup.identity.uid8, id.clone(), setup.defences),
+            id,
+            view: JournalView::default(),
+            engine: None,
+            hungry: false,
+            replayed: OutputHash::default(),
+            migrated: false,
+            pending: Vec::new(),
+            dirty: false,
+        }
+    }
+
+    /// Replays as far as the journal and the fetched records go. Gives the partitions to be read when they change.
+    pub fn pump<E: Environment>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        topology: &Topology,
+    ) -> Result<Option<Vec<(InputPartition, i64)>>, WorkerError> {
+        let mut assign = None;
+        self.hungry = false;
+        loop {
+            let step = self.replay.next(&self.view).map_err(WorkerError::Restore)?;
+            match step {
+                ReplayStep::Load(pointer) => self.load(setup, environment, topology, &pointer)?,
+                ReplayStep::Follow { claim, .. } => self.follow(setup, topology, &claim)?,
+                ReplayStep::Assign(positions) => assign = Some(positions),
+                ReplayStep::Apply { at, batch, clock_ms } => {
+                    let effects = self.engine()?.apply(at, &batch, clock_ms)?;
+                    self.replayed.add(&effects);
+                }
+                ReplayStep::Tick { tick, clock_ms } => {
+                    let effects = self.engine()?.tick(tick, clock_ms);
+                    self.replayed.add(&effects);
+                }
+                ReplayStep::Commit { .. } => {
+                    let effects = self.engine()?.boundary();
+                    self.replayed.add(&effects);
+                    let digest = std::mem::take(&mut self.replayed).digest();
+                    self.replay.committed(digest).map_err(WorkerError::Restore)?;
+                }
+                ReplayStep::Feed(_) => {
+                    self.hungry = true;
+                    return Ok(assign);
+                }
+                ReplayStep::UpToDate => return Ok(assign),
+            }
+        }
+    }
+
+    /// The engine, which is there once a Claim or a snapshot was seen.
+    pub fn engine(&mut self) -> Result<&mut Engine, WorkerError> {
+        self.engine.as_mut().ok_or_else(|| WorkerError::NoState { unit: self.id.clone() })
+    }
+
+    fn load<E: Environment>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        topology: &Topology,
+        pointer: &SnapshotPointer,
+    ) -> Result<(), WorkerError> {
+        let sealed = environment
+            .store()
+            .get(&pointer.key)
+            .map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
+        let (header, state) = self.replay.loaded(pointer, &sealed).map_err(WorkerError::Restore)?;
+        // A state whose plan is not known here can only be the end of a drain: the own plan takes it over as it is.
+        let plan = setup.plan_of(header.plan).unwrap_or(&setup.plan);
+        let mut engine = Engine::restore(plan, &self.id, topology, state)?;
+        engine.ends = header.ends.into_iter().collect();
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// The unit follows the plan of this Claim from here on.
+    fn follow(&mut self, setup: &Setup, topology: &Topology, claim: &Claim) -> Result<(), WorkerError> {
+        let plan = setup
+            .plan_of(claim.plan)
+            .ok_or_else(|| WorkerError::UnknownPlan { unit: self.id.clone(), plan: claim.plan })?;
+        self.engine = Some(match self.engine.take() {
+            None => Engine::new(plan, &self.id, topology)?,
+            Some(engine) => {
+                self.migrated |= engine.plan.hash() != plan.hash();
+                engine.migrate(plan, &self.id, topology)?
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Engine {
+    fn new(plan: &Arc<Plan>, id: &UnitId, topology: &Topology) -> Result<Self, WorkerError> {
+        let stage = stage_of(plan, id)?;
+        let unit = Unit::new(plan.clone(), topology, stage, id.index)
+            .map_err(|source| WorkerError::Build { unit: id.clone(), source })?;
+        Ok(Self::around(unit, plan, stage))
+    }
+
+    fn restore(plan: &Arc<Plan>, id: &UnitId, topology: &Topology, state: &[u8]) -> Result<Self, WorkerError> {
+        let stage = stage_of(plan, id)?;
+        let unit = Unit::restore(plan.clone(), topology, stage, id.index, state)
+            .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
+        Ok(Self::around(unit, plan, stage))
+    }
+
+    /// The same state under another plan; refused when the meaning of the state changed.
+    fn migrate(self, plan: &Arc<Plan>, id: &UnitId, topology: &Topology) -> Result<Self, WorkerError> {
+        if self.plan.hash() == plan.hash() {
+            return Ok(self);
+        }
+        let state = self.snapshot(id)?;
+        Self::restore(plan, id, topology, &state)
+    }
+
+    fn around(unit: Unit, plan: &Arc<Plan>, stage: StageId) -> Self {
+        Self { unit, plan: plan.clone(), stage, ends: Ends::default(), counters: Counters::default() }
+    }
+
+    /// Applies records of one partition of one input.
+    pub fn apply(
+        &mut self,
+        at: InputPartition,
+        batch: &RecordBatch,
+        clock_ms: i64,
+    ) -> Result<Effects, WorkerError> {
+        let mut effects = Effects::default();
+        match self.plan.stage(self.stage).inputs.get(usize::from(at.input)) {
+            Some(Input::Repartition { .. }) => self.blocks(at, batch, clock_ms, &mut effects)?,
+            _ => {
+                let channel = Channel { input: at.input, partition: at.partition };
+                self.unit.on_batch(channel, batch, clock_ms, &mut effects);
+            }
+        }
+        self.counters.add(effects.counters);
+        Ok(effects)
+    }
+
+    fn blocks(
+        &mut self,
+        at: InputPartition,
+        batch: &RecordBatch,
+        clock_ms: i64,
+        effects: &mut Effects,
+    ) -> Result<(), WorkerError> {
+        for row in 0..batch.len() {
+            let offset = batch.records()[row].offset;
+            let value = batch.value(row).unwrap_or_default();
+            let envelope =
+                Envelope::decode(value).map_err(|source| WorkerError::Envelope { offset, source })?;
+            match envelope {
+                Envelope::Block(block) => {
+                    let channel = Channel { input: at.input, partition: block.from.index };
+                    self.unit
+                        .on_block(channel, block.payload, clock_ms, effects)
+                        .map_err(|source| WorkerError::Block { offset, source })?;
+                }
+                Envelope::End(end) => self.ends.consume(&end),
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies an empty batch.
+    pub fn tick(&mut self, tick: Tick, clock_ms: i64) -> Effects {
+        let mut effects = Effects::default();
+        self.unit.on_tick(tick, clock_ms, &mut effects);
+        self.counters.add(effects.counters);
+        effects
+    }
+
+    /// The boundary of a commit: buffers are emptied.
+    pub fn boundary(&mut self) -> Effects {
+        let mut effects = Effects::default();
+        self.unit.on_commit(&mut effects);
+        self.counters.add(effects.counters);
+        effects
+    }
+
+    /// The state right behind a commit.
+    pub fn snapshot(&self, id: &UnitId) -> Result<Vec<u8>, WorkerError> {
+        let mut state = Vec::new();
+        let taken = self.unit.snapshot(&mut state);
+        taken.map_err(|source| WorkerError::Snapshot { unit: id.clone(), source })?;
+        Ok(state)
+    }
+
+    /// True when there is something to say at a commit even if nothing was applied.
+    pub fn needs_commit(&mut self) -> bool {
+        self.unit.needs_commit()
+    }
+
+    /// True when every channel has ended.
+    pub fn is_finished(&self) -> bool {
+        self.unit.watermark_ms() == Some(i64::MAX)
+    }
+
+    /// The state machine itself, to be looked at.
+    pub fn unit(&self) -> &Unit {
+        &self.unit
+    }
+
+    /// What was counted since the engine was made, replays included.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Drains whose upstream units have all ended.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+}
+
+/// The stage of that name in a plan.
+fn stage_of(plan: &Plan, id: &UnitId) -> Result<StageId, WorkerError> {
+    let index = plan.stages().iter().position(|stage| *stage.name == *id.stage);
+    index
+        .map(|index| StageId(index as u16))
+        .ok_or_else(|| WorkerError::NoStage { unit: id.clone(), plan: plan.hash() })
+}
+
+/// The partitions of the log behind positions of a unit.
+pub fn partitions(replay: &Replay, positions: &[(InputPartition, i64)]) -> Vec<(InputPartition, TopicPartition, i64)> {
+    positions
+        .iter()
+        .filter_map(|(at, next)| {
+            let input = replay.inputs().get(usize::from(at.input))?;
+            let topic = input.topic.to_string();
+            Some((*at, TopicPartition { topic, partition: at.partition }, *next))
+        })
+        .collect()
+}
+
