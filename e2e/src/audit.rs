@@ -38,7 +38,13 @@ impl Topics {
     /// Names with a suffix.
     pub fn new(suffix: &str) -> Self {
         let name = |part: &str| format!("audit-{part}-{suffix}");
-        Self { input: name("in"), passed: name("passed"), counts: name("counts"), late: name("late"), dead: name("dead") }
+        Self {
+            input: name("in"),
+            passed: name("passed"),
+            counts: name("counts"),
+            late: name("late"),
+            dead: name("dead"),
+        }
     }
 
     /// All names.

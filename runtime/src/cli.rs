@@ -1,7 +1,6 @@
 //! The command line: one file per command. A command reads its arguments, calls what decides, and prints; it ends with
 //! an [`Exit`].
 
-
 mod input;
 mod logs;
 mod run;

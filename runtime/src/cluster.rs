@@ -33,7 +33,9 @@ pub enum StartError {
         name: String,
     },
     /// Exactly once needs one transaction, and a transaction one cluster.
-    #[error("{what} `{name}` is on another Kafka ({other}) than the rest ({one}): one pipeline uses one cluster")]
+    #[error(
+        "{what} `{name}` is on another Kafka ({other}) than the rest ({one}): one pipeline uses one cluster"
+    )]
     TwoClusters {
         /// Source or sink.
         what: &'static str,
@@ -129,7 +131,12 @@ pub fn bootstrap(plan: &Plan, given: Option<&str>) -> Result<String, StartError>
         };
         match &one {
             Some(one) if *one != address => {
-                return Err(StartError::TwoClusters { what, name: name.clone(), other: address, one: one.clone() });
+                return Err(StartError::TwoClusters {
+                    what,
+                    name: name.clone(),
+                    other: address,
+                    one: one.clone(),
+                });
             }
             _ => one = Some(address),
         }
@@ -170,9 +177,7 @@ fn environment(setup: &Setup, bootstrap: &str, number: u32) -> Result<KafkaEnvir
     let mut settings = Settings::new(bootstrap, client, setup.identity.group_id());
     settings.transaction_timeout_ms = transaction_timeout_ms(plan.settings().commit_interval_ms);
     let uploads = match &plan.settings().checkpoint_storage {
-        Some(address) => {
-            Uploads::background(FileStore::open_address(address).map_err(StartError::Storage)?)
-        }
+        Some(address) => Uploads::background(FileStore::open_address(address).map_err(StartError::Storage)?),
         None => Uploads::background(topic_store(setup, &settings, number)),
     };
     Ok(KafkaEnvironment {

@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use control::call::{Accepted, DRAIN_ROUTE, Drain, DrainId, PROMOTE_ROUTE, RESUME_ROUTE, Refused, STATUS_PATH};
+use control::call::{
+    Accepted, DRAIN_ROUTE, Drain, DrainId, PROMOTE_ROUTE, RESUME_ROUTE, Refused, STATUS_PATH,
+};
 use control::status::UnitState;
 use control::{GenerationFile, PodStatus};
 use std::sync::Arc;
@@ -43,12 +45,14 @@ pub fn metrics_routes(served: Served) -> Router {
 /// Ready means: every unit of every worker of this pod is live.
 async fn ready(State(served): State<Served>) -> Response {
     let reports = served.pod.reports();
-    let waiting: Vec<_> = reports.iter().flat_map(|r| &r.units).filter(|u| u.state != UnitState::Live).collect();
+    let waiting: Vec<_> =
+        reports.iter().flat_map(|r| &r.units).filter(|u| u.state != UnitState::Live).collect();
     match waiting.first() {
         _ if reports.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
         None => "ready\n".into_response(),
         Some(unit) => {
-            let text = format!("{} units wait, {}/{} is {:?}\n", waiting.len(), unit.stage, unit.unit, unit.state);
+            let text =
+                format!("{} units wait, {}/{} is {:?}\n", waiting.len(), unit.stage, unit.unit, unit.state);
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
     }
@@ -82,7 +86,9 @@ async fn drain(State(served): State<Served>, Path(id): Path<String>, Json(body):
 /// The same drain may be asked again; another one only after the first was resumed.
 fn ask_drain(intents: &mut Intents, id: DrainId, cut: bool) -> Result<(), DrainId> {
     match &intents.drain {
-        Some((running, _)) if *running != id && intents.resumed.as_ref() != Some(running) => Err(running.clone()),
+        Some((running, _)) if *running != id && intents.resumed.as_ref() != Some(running) => {
+            Err(running.clone())
+        }
         _ => {
             intents.drain = Some((id, cut));
             Ok(())

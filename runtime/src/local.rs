@@ -51,7 +51,9 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// A source without data.
-    #[error("source `{name}` reads topic `{topic}`: give it a file with --input {name}=FILE, or a broker with --kafka HOST:PORT")]
+    #[error(
+        "source `{name}` reads topic `{topic}`: give it a file with --input {name}=FILE, or a broker with --kafka HOST:PORT"
+    )]
     NoInput {
         /// The source.
         name: String,
@@ -254,10 +256,12 @@ fn start_workers(
     let sinks = Arc::new(line_sinks(plan, options)?);
     (0..options.workers)
         .map(|worker| {
-            let uploads = Uploads::background(store.clone()).map_err(|e| LocalError::Failed(e.to_string()))?;
+            let uploads =
+                Uploads::background(store.clone()).map_err(|e| LocalError::Failed(e.to_string()))?;
             let mut environment = LocalEnvironment::new(log.clone(), uploads, bounds.clone());
             environment.sinks = sinks.clone();
-            let mut worker = (Worker::new(setup(plan, worker, options.workers), environment, timing(plan)), worker);
+            let mut worker =
+                (Worker::new(setup(plan, worker, options.workers), environment, timing(plan)), worker);
             let pod = pod.clone();
             std::thread::Builder::new()
                 .name(format!("worker-{}", worker.1))

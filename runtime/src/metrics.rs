@@ -31,10 +31,25 @@ fn render(pipeline: &str, reports: &[Report], now_ms: i64) -> Result<String, pro
 
 fn records(registry: &Registry, reports: &[Report]) -> Result<(), prometheus::Error> {
     let sum = |pick: fn(&Report) -> u64| reports.iter().map(pick).sum::<u64>();
-    counter(registry, "stream_messages_processed_total", "Input records processed.", sum(|r| r.counters.records_in))?;
+    counter(
+        registry,
+        "stream_messages_processed_total",
+        "Input records processed.",
+        sum(|r| r.counters.records_in),
+    )?;
     counter(registry, "weir_records_out_total", "Records given to sinks.", sum(|r| r.counters.records_out))?;
-    counter(registry, "weir_dead_letters_total", "Records that could not be processed.", sum(|r| r.counters.dead_letters))?;
-    counter(registry, "weir_worker_restarts_total", "Times a worker went back to Going live.", sum(|r| r.restarts))?;
+    counter(
+        registry,
+        "weir_dead_letters_total",
+        "Records that could not be processed.",
+        sum(|r| r.counters.dead_letters),
+    )?;
+    counter(
+        registry,
+        "weir_worker_restarts_total",
+        "Times a worker went back to Going live.",
+        sum(|r| r.restarts),
+    )?;
     let late = with_help("weir_late_records_total", "Late records, by window step.");
     let late = add(registry, IntCounterVec::new(late, &["step"])?)?;
     let open = with_help("weir_open_windows", "Windows with state, by window step.");

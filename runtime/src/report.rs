@@ -45,7 +45,8 @@ pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
 
 /// Unknown as soon as one worker does not know its part.
 fn lag(reports: &[Report], now_ms: i64) -> Lag {
-    let records = reports.iter().map(|r| r.lag_records).collect::<Option<Vec<_>>>().map(|all| all.iter().sum());
+    let records =
+        reports.iter().map(|r| r.lag_records).collect::<Option<Vec<_>>>().map(|all| all.iter().sum());
     let oldest = reports.iter().filter_map(|r| r.oldest_unprocessed_ms).min();
     let seconds = records.map(|_: u64| oldest.map_or(0.0, |at| (now_ms - at).max(0) as f64 / 1_000.0));
     Lag { records, seconds }
@@ -63,6 +64,10 @@ fn windows(reports: &[Report]) -> Vec<WindowStatus> {
         sums.0 += open;
         sums.1 += late;
     }
-    let status = |(step, (open, late)): (&str, (u64, u64))| WindowStatus { step: step.to_owned(), open: Some(open), late };
+    let status = |(step, (open, late)): (&str, (u64, u64))| WindowStatus {
+        step: step.to_owned(),
+        open: Some(open),
+        late,
+    };
     all.into_iter().map(status).collect()
 }

@@ -3,7 +3,7 @@
 //! Nothing here is derived from the machine: the counts come from Kafka and the manifest, the placement from the
 //! number of workers in the generation.
 
-use pipeline::plan::{Input, Plan, SourceConnector, SourceId, Stage, StageId};
+use pipeline::plan::{Input, Plan, SourceConnector, SourceId, StageId};
 use pipeline::unit::Topology;
 
 /// Units per stage before any commits topic exists: what the manifest fixes, else the partitions of the widest source
@@ -25,17 +25,17 @@ pub fn partitions_of(
     (0..topology.source_partitions[usize::from(source.0)]).filter(move |q| q % units == unit)
 }
 
+/// The name that a repartition topic has after the window whose blocks it carries; none for a source.
+pub fn repartition_name(plan: &Plan, input: Input) -> Option<&str> {
+    match input {
+        Input::Repartition { stage, node } => Some(&plan.stage(stage).nodes[usize::from(node.0)].name),
+        Input::Source(_) => None,
+    }
+}
+
 /// The topic of a source.
 pub fn source_topic(plan: &Plan, source: SourceId) -> &str {
     match &plan.sources()[usize::from(source.0)].connector {
         SourceConnector::Kafka { topic, .. } => topic,
     }
-}
-
-/// The stages that write blocks for a stage.
-pub fn upstream(stage: &Stage) -> impl Iterator<Item = (u16, StageId)> {
-    stage.inputs.iter().enumerate().filter_map(|(index, input)| match input {
-        Input::Repartition { stage, .. } => Some((index as u16, *stage)),
-        Input::Source(_) => None,
-    })
 }

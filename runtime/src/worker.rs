@@ -187,9 +187,11 @@ impl<E: Environment> Worker<E> {
         let permanent = error.fails_closed();
         tracing::error!(worker = self.setup.worker.0, permanent, "{message}");
         let (condition, reason) = error.shown_as();
-        let since_ms = self.problem.as_ref().filter(|p| p.reason == Some(reason)).map_or(now.wall_ms, |p| p.since_ms);
+        let since_ms =
+            self.problem.as_ref().filter(|p| p.reason == Some(reason)).map_or(now.wall_ms, |p| p.since_ms);
         let message = bounded_message(message);
-        self.problem = Some(Problem { reason: Some(reason), condition, component: None, message, permanent, since_ms });
+        self.problem =
+            Some(Problem { reason: Some(reason), condition, component: None, message, permanent, since_ms });
         self.comeback = Comeback::Fresh;
         if permanent {
             self.end = Some(End::Failed);

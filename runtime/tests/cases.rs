@@ -37,8 +37,10 @@ struct Case {
 impl Case {
     fn open(folder: PathBuf) -> Self {
         let text = read(&folder.join("pipeline.yaml"));
-        let plan = pipeline::plan::from_yaml(&text).unwrap_or_else(|problems| panic!("{}: {problems:#?}", folder.display()));
-        let partitions = std::fs::read_to_string(folder.join("partitions")).map_or(1, |n| n.trim().parse().unwrap());
+        let plan = pipeline::plan::from_yaml(&text)
+            .unwrap_or_else(|problems| panic!("{}: {problems:#?}", folder.display()));
+        let partitions =
+            std::fs::read_to_string(folder.join("partitions")).map_or(1, |n| n.trim().parse().unwrap());
         Self { folder, plan: Arc::new(plan), partitions }
     }
 
@@ -63,11 +65,14 @@ impl Case {
     }
 
     fn feed(&self, log: &Log, source: &str, topic: &str) {
-        let (form, text) = lines_of(&self.folder, source).unwrap_or_else(|| panic!("no input for source {source}"));
+        let (form, text) =
+            lines_of(&self.folder, source).unwrap_or_else(|| panic!("no input for source {source}"));
         let mut reader = LineReader::new(form);
         for (number, line) in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
             let mut record = RecordBatch::new();
-            let LineRead::Record { partition } = reader.read(line, WALL_MS, &mut record).unwrap() else { continue };
+            let LineRead::Record { partition } = reader.read(line, WALL_MS, &mut record).unwrap() else {
+                continue;
+            };
             let to = match partition {
                 Some(partition) => Partitioning::Exact(partition),
                 None if record.key(0).is_some() => Partitioning::ByKey { unkeyed: 0 },
@@ -102,13 +107,29 @@ impl Case {
                 running = start();
             }
         }
-        panic!("{}: {workers} workers, killed at {kill_at:?}: not finished after {STEPS_MAX} steps", self.folder.display());
+        let now = Now { monotonic_ms: STEPS_MAX, wall_ms: WALL_MS };
+        let reports: Vec<_> = running.iter().map(|worker| worker.report(now)).collect();
+        let folder = self.folder.display();
+        panic!(
+            "{folder}: {workers} workers, killed at {kill_at:?}: not finished after {STEPS_MAX} steps: {reports:#?}"
+        );
     }
 
-    fn worker(&self, worker: u32, workers: u32, log: &Log, store: &MemoryStore, bounds: &Bounds) -> Worker<LocalEnvironment> {
+    fn worker(
+        &self,
+        worker: u32,
+        workers: u32,
+        log: &Log,
+        store: &MemoryStore,
+        bounds: &Bounds,
+    ) -> Worker<LocalEnvironment> {
         let environment = LocalEnvironment::new(log.clone(), Uploads::inline(store.clone()), bounds.clone());
-        let timing =
-            Timing { commit_interval_ms: 3, idle_commit_interval_ms: 11, bytes_max: 1 << 20, snapshot_interval_ms: 17 };
+        let timing = Timing {
+            commit_interval_ms: 3,
+            idle_commit_interval_ms: 11,
+            bytes_max: 1 << 20,
+            snapshot_interval_ms: 17,
+        };
         Worker::new(setup(&self.plan, worker, workers), environment, timing)
     }
 
@@ -122,7 +143,8 @@ impl Case {
         let mut outputs = Outputs::new();
         for sink in self.plan.sinks() {
             let SinkConnector::Kafka { topic, .. } = &sink.connector else { continue };
-            let form = lines_of(&self.folder.join("expected"), &sink.name).map_or(LineForm::Plain, |(form, _)| form);
+            let form =
+                lines_of(&self.folder.join("expected"), &sink.name).map_or(LineForm::Plain, |(form, _)| form);
             let mut lines = Vec::new();
             for (partition, batch) in (0..).zip(log.committed(topic).unwrap()) {
                 for row in 0..batch.len() {
@@ -139,7 +161,8 @@ impl Case {
 
     fn expected(&self) -> Outputs {
         let folder = self.folder.join("expected");
-        let kafka = self.plan.sinks().iter().filter(|sink| matches!(sink.connector, SinkConnector::Kafka { .. }));
+        let kafka =
+            self.plan.sinks().iter().filter(|sink| matches!(sink.connector, SinkConnector::Kafka { .. }));
         kafka
             .map(|sink| {
                 let text = lines_of(&folder, &sink.name).map(|(_, text)| text).unwrap_or_default();
@@ -162,7 +185,9 @@ fn normal(line: &[u8]) -> String {
 
 fn lines_of(folder: &Path, name: &str) -> Option<(LineForm, Vec<u8>)> {
     let plain = std::fs::read(folder.join(format!("{name}.jsonl"))).map(|text| (LineForm::Plain, text));
-    let envelope = || std::fs::read(folder.join(format!("{name}.envelope.jsonl"))).map(|text| (LineForm::Envelope, text));
+    let envelope = || {
+        std::fs::read(folder.join(format!("{name}.envelope.jsonl"))).map(|text| (LineForm::Envelope, text))
+    };
     plain.or_else(|_| envelope()).ok()
 }
 
@@ -213,7 +238,9 @@ fn every_case_gives_the_same_when_killed_and_restored_at_every_commit() {
             let (_, commits) = case.run(workers, None);
             for kill_at in 1..=commits {
                 let (outputs, _) = case.run(workers, Some(kill_at));
-                let how = format!("with {workers} workers, killed at record {kill_at} of {commits} of its journals");
+                let how = format!(
+                    "with {workers} workers, killed at record {kill_at} of {commits} of its journals"
+                );
                 assert_same(&case, &how, &outputs, &expected);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{PARTITIONS, Topics, client};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer, DefaultProducerContext};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::time::{Duration, Instant};
 
 /// Record `n`: its key, and its value with another key for the window.
@@ -23,7 +23,7 @@ pub fn produce(bootstrap: &str, topics: &Topics, base_ms: i64, rate: u64, count:
         .set("message.timeout.ms", "300000")
         .create()?;
     let began = Instant::now();
-    let tick = rhythm(Duration::from_millis(5));
+    let mut tick = rhythm(Duration::from_millis(5));
     let mut sent = 0;
     while sent < count {
         let due = (began.elapsed().as_millis() as u64 * rate / 1_000).min(count);
@@ -59,7 +59,7 @@ fn rhythm(every: Duration) -> impl FnMut() {
 /// Queues a record; a full queue is waited for.
 fn send(
     producer: &ThreadedProducer<DefaultProducerContext>,
-    record: BaseRecord<'_, str, String>,
+    record: BaseRecord<'_, String, String>,
 ) -> anyhow::Result<()> {
     let mut record = record;
     loop {

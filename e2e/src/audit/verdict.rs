@@ -100,7 +100,8 @@ fn windows(verdict: &mut Verdict, input: &[Row], output: &[Row]) {
     let mut expected: BTreeMap<(i64, String), (u64, u64)> = BTreeMap::new();
     for (_, _, value) in input.iter().filter(|(_, _, value)| kept(value)) {
         let start = value["ts"].as_i64().unwrap_or_default().div_euclid(WINDOW_MS) * WINDOW_MS;
-        let sums = expected.entry((start, value["group"].as_str().unwrap_or_default().to_owned())).or_default();
+        let sums =
+            expected.entry((start, value["group"].as_str().unwrap_or_default().to_owned())).or_default();
         sums.0 += 1;
         sums.1 += number(value);
     }

@@ -51,7 +51,8 @@ impl Worker {
 
     /// Sends a signal by name, such as `STOP`.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
         anyhow::ensure!(status.success(), "kill -{name} {} failed", self.child.id());
         Ok(())
     }
@@ -102,7 +103,14 @@ fn spawn(launch: &Launch, index: u32) -> anyhow::Result<(Child, Receiver<String>
         .arg(&launch.manifest)
         .args(["--kafka", &launch.bootstrap])
         .args(["--workers", &launch.workers.to_string(), "--worker", &index.to_string()])
-        .args(["--control-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--log-format", "json"])
+        .args([
+            "--control-address",
+            "127.0.0.1:0",
+            "--metrics-address",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;

@@ -67,7 +67,8 @@ fn main() -> anyhow::Result<()> {
         workers: arguments.workers,
         logs: arguments.logs.clone(),
     };
-    let mut workers: Vec<_> = (0..arguments.workers).map(|w| Worker::start(&launch, w)).collect::<Result<_, _>>()?;
+    let mut workers: Vec<_> =
+        (0..arguments.workers).map(|w| Worker::start(&launch, w)).collect::<Result<_, _>>()?;
     for worker in &mut workers {
         worker.wait_for("Live", Duration::from_secs(60))?;
     }

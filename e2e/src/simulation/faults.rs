@@ -85,7 +85,8 @@ impl Network {
 
 impl Faults for Network {
     fn fault(&mut self, call: &Call<'_>) -> Fault {
-        let commit = matches!(call.operation, Operation::Commit | Operation::InitTransactions | Operation::Fence);
+        let commit =
+            matches!(call.operation, Operation::Commit | Operation::InitTransactions | Operation::Fence);
         let rate = if commit { self.rate / 8 } else { self.rate };
         if !self.chance.one_in(rate.max(2)) {
             return Fault::None;

@@ -208,7 +208,8 @@ impl World {
         let workers = 1 + self.chance.below(3) as u32;
         self.new_generation(workers);
         let rate = 20 + self.chance.below(300);
-        let network = Network::new(Chance::new(seed ^ 0xfau64), rate, self.place.clone(), self.matrix.clone());
+        let network =
+            Network::new(Chance::new(seed ^ 0xfau64), rate, self.place.clone(), self.matrix.clone());
         self.log.set_faults(network);
         while self.fed < self.to_feed {
             self.disturb()?;
@@ -340,8 +341,12 @@ impl World {
         };
         let run = &mut self.generations[generation];
         let setup = Setup { worker: WorkerIndex(worker as u32), ..run.setup.clone() };
-        let timing =
-            Timing { commit_interval_ms: 20, idle_commit_interval_ms: 100, bytes_max: 1 << 20, snapshot_interval_ms: 150 };
+        let timing = Timing {
+            commit_interval_ms: 20,
+            idle_commit_interval_ms: 100,
+            bytes_max: 1 << 20,
+            snapshot_interval_ms: 150,
+        };
         run.workers[worker] = Some(Worker::new(setup, environment, timing));
     }
 
@@ -450,6 +455,7 @@ impl World {
 }
 
 fn text(batch: &RecordBatch, row: usize) -> String {
-    let part = |bytes: Option<&[u8]>| bytes.map_or("-".to_owned(), |b| String::from_utf8_lossy(b).into_owned());
+    let part =
+        |bytes: Option<&[u8]>| bytes.map_or("-".to_owned(), |b| String::from_utf8_lossy(b).into_owned());
     format!("{} {}", part(batch.key(row)), part(batch.value(row)))
 }

@@ -21,6 +21,8 @@ pub struct Effects {
 pub struct Block {
     /// The stage that reads it.
     pub stage: StageId,
+    /// The input of that stage, an index into `Stage::inputs`: each has a topic of its own.
+    pub input: u16,
     /// The unit of that stage, which is the partition of the repartition topic.
     pub unit: u32,
     /// Starts with a magic and a version byte, see `window::block`.

@@ -3,7 +3,8 @@
 use super::Exit;
 use super::explain::identity;
 use super::input::{Manifests, fail, print};
-use pipeline::plan::{Input, KafkaAccess, Plan, SinkConnector, SourceConnector};
+use crate::topology::repartition_name;
+use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SourceConnector};
 use protocol::identity::{Generation, Lineage, WorkerIndex, Writer};
 
 /// Print the topics of pipelines: what must exist, what is created, and the rights that are needed
@@ -73,9 +74,9 @@ fn internal(plan: &Plan) -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in plan.stages() {
         rows.push(row(identity.commits_topic(&stage.name), format!("journal of stage {}", stage.name)));
-        if stage.inputs.iter().any(|input| matches!(input, Input::Repartition { .. })) {
-            let topic = identity.repartition_topic(&stage.name, Lineage(1));
-            rows.push(row(topic, format!("blocks for stage {}", stage.name)));
+        for window in stage.inputs.iter().filter_map(|input| repartition_name(plan, *input)) {
+            let topic = identity.repartition_topic(window, Lineage(1));
+            rows.push(row(topic, format!("blocks of window {window} for stage {}", stage.name)));
         }
     }
     if plan.settings().checkpoint_storage.is_none() {

@@ -26,7 +26,11 @@ use std::time::Duration;
   weir worker pipeline.yaml --kafka 127.0.0.1:9092 --workers 3 --worker 0")]
 pub struct Args {
     /// Manifests, when there is no generation file
-    #[arg(value_name = "FILE", required_unless_present = "generation_file", conflicts_with = "generation_file")]
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "generation_file",
+        conflicts_with = "generation_file"
+    )]
     files: Vec<PathBuf>,
     /// The facts of the generation, as the operator writes them
     #[arg(long, value_name = "FILE")]
@@ -140,15 +144,18 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
 fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| refuse(&format!("failed to read {}: {error}", path.display())))?;
-    let file: GenerationFile = serde_saphyr::from_str(&text)
-        .map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    let file: GenerationFile =
+        serde_saphyr::from_str(&text).map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
     file.check().map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
     let pod = args.pod.as_deref().unwrap_or_default();
     let workers = file.workers_of_pod(pod).map_err(|error| refuse(&error.to_string()))?;
     let plan = Arc::new(only_plan(&[(path.display().to_string(), file.manifest.clone())])?);
     if plan.hash().to_string() != file.plan_hash {
         let hash = plan.hash();
-        return Err(refuse(&format!("the manifest makes plan {hash}, the generation file says {}", file.plan_hash)));
+        return Err(refuse(&format!(
+            "the manifest makes plan {hash}, the generation file says {}",
+            file.plan_hash
+        )));
     }
     let mut earlier_plans = BTreeMap::new();
     let mut prior = Vec::new();
@@ -156,7 +163,8 @@ fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
         let generation = Generation(old.generation as u32);
         prior.extend((0..old.shape.workers()).map(|w| Writer { generation, worker: WorkerIndex(w) }));
         if let Some(text) = &old.manifest {
-            let plan = only_plan(&[(format!("{} (generation {})", path.display(), old.generation), text.clone())])?;
+            let plan =
+                only_plan(&[(format!("{} (generation {})", path.display(), old.generation), text.clone())])?;
             earlier_plans.insert(plan.hash(), Arc::new(plan));
         }
     }

@@ -72,7 +72,12 @@ pub fn resolve(plans: &[Arc<Plan>], options: &Options) -> Result<Vec<Input>, Loc
         if !all.iter().any(|(source, _)| source == name) {
             let names: Vec<_> = all.iter().map(|(source, _)| *source).collect();
             let known = format!("the sources are {}", names.join(", "));
-            return Err(LocalError::UnknownName { option: "--input", name: name.clone(), what: "source", known });
+            return Err(LocalError::UnknownName {
+                option: "--input",
+                name: name.clone(),
+                what: "source",
+                known,
+            });
         }
     }
     let made: BTreeSet<String> = plans.iter().flat_map(|plan| sink_topics(plan)).collect();
@@ -115,7 +120,12 @@ impl Feeders {
 }
 
 /// Starts a thread per file.
-pub fn start(inputs: Vec<Input>, options: &Options, log: &Log, bounds: &Bounds) -> Result<Feeders, LocalError> {
+pub fn start(
+    inputs: Vec<Input>,
+    options: &Options,
+    log: &Log,
+    bounds: &Bounds,
+) -> Result<Feeders, LocalError> {
     let failed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut threads = Vec::new();
     for input in inputs {
@@ -130,7 +140,8 @@ pub fn start(inputs: Vec<Input>, options: &Options, log: &Log, bounds: &Bounds) 
             bounds.end_topics(&log, [input.topic]);
             fed
         });
-        threads.push(thread.map_err(|error| LocalError::Failed(format!("failed to start a thread: {error}")))?);
+        threads
+            .push(thread.map_err(|error| LocalError::Failed(format!("failed to start a thread: {error}")))?);
     }
     Ok(Feeders(threads, failed))
 }
@@ -161,7 +172,8 @@ fn feed(
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line);
-        let read = read.map_err(|source| InputError::Read { name: name.clone(), path: path.clone(), source })?;
+        let read =
+            read.map_err(|source| InputError::Read { name: name.clone(), path: path.clone(), source })?;
         if read > 0 {
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let mut record = RecordBatch::new();

@@ -21,7 +21,11 @@ pub struct Printer {
 
 /// Where a sink's records go: what `--output` says, else standard output for the sinks that the user named.
 pub fn output_of(_plan: &Plan, sink: &Sink, options: &Options) -> Option<String> {
-    options.outputs.iter().find(|(given, _)| is_called(sink.role, &sink.name, given)).map(|(_, path)| path.clone())
+    options
+        .outputs
+        .iter()
+        .find(|(given, _)| is_called(sink.role, &sink.name, given))
+        .map(|(_, path)| path.clone())
 }
 
 /// Every `--output` names a sink; every sink that the user named is printed.
@@ -32,7 +36,12 @@ pub fn resolve(plans: &[Arc<Plan>], options: &Options, log: &Log) -> Result<Vec<
         if !sinks.iter().any(|(_, sink)| is_called(sink.role, &sink.name, name)) {
             let names: Vec<_> = sinks.iter().map(|(_, sink)| sink.name.as_str()).collect();
             let known = format!("the sinks are {}", names.join(", "));
-            return Err(LocalError::UnknownName { option: "--output", name: name.clone(), what: "sink", known });
+            return Err(LocalError::UnknownName {
+                option: "--output",
+                name: name.clone(),
+                what: "sink",
+                known,
+            });
         }
     }
     let mut printers = Vec::new();
@@ -48,7 +57,8 @@ pub fn resolve(plans: &[Arc<Plan>], options: &Options, log: &Log) -> Result<Vec<
             continue;
         }
         let reader = log.reader(topic).map_err(|error| LocalError::Failed(error.to_string()))?;
-        let sink = LineSink::file(&path, FileMode::Replace, line_form(options)).map_err(LocalError::Output)?;
+        let sink =
+            LineSink::file(&path, FileMode::Replace, line_form(options)).map_err(LocalError::Output)?;
         printers.push(Printer { reader, sink });
     }
     Ok(printers)

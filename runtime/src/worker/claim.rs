@@ -3,7 +3,7 @@
 use super::error::WorkerError;
 use super::setup::{SEMANTICS, Setup, Surroundings};
 use super::unit::Member;
-use crate::topology::{partitions_of, source_topic};
+use crate::topology::{partitions_of, repartition_name, source_topic};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicPartition};
 use pipeline::plan::{Input, StageId, StartFrom};
 use protocol::going_live::{ClaimOrder, Me};
@@ -12,30 +12,28 @@ use protocol::journal::record::{Claim, ClaimedInput};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Makes the repartition topics of a lineage where they do not exist, and gives Kafka's ids of them, by reading stage.
+/// Makes the repartition topics of a lineage where they do not exist, and gives Kafka's ids of them, by window.
 pub fn open_lineage(
     setup: &Setup,
     surroundings: &Surroundings,
     lineage: Lineage,
     io: &mut impl KafkaIo,
-) -> Result<BTreeMap<StageId, String>, IoError> {
+) -> Result<BTreeMap<String, String>, IoError> {
     let plan = &setup.plan;
-    let readers = plan.stages().iter().enumerate().filter(|(_, stage)| {
-        stage.inputs.iter().any(|input| matches!(input, Input::Repartition { .. }))
-    });
-    let topics: Vec<_> = readers
-        .map(|(index, stage)| {
-            let id = StageId(index as u16);
-            let name = setup.identity.repartition_topic(&stage.name, lineage);
-            (id, NewTopic { name, partitions: surroundings.topology.units(id) })
-        })
-        .collect();
+    let mut topics = Vec::new();
+    for (index, stage) in plan.stages().iter().enumerate() {
+        let partitions = surroundings.topology.units(StageId(index as u16));
+        for window in stage.inputs.iter().filter_map(|input| repartition_name(plan, *input)) {
+            let name = setup.identity.repartition_topic(window, lineage);
+            topics.push((window.to_owned(), NewTopic { name, partitions }));
+        }
+    }
     let new: Vec<_> = topics.iter().map(|(_, topic)| topic.clone()).collect();
     io.ensure_topics(&new)?;
     topics
         .into_iter()
-        .map(|(stage, topic)| match io.describe(&topic.name)? {
-            Some(info) => Ok((stage, info.id)),
+        .map(|(window, topic)| match io.describe(&topic.name)? {
+            Some(info) => Ok((window, info.id)),
             None => Err(IoError::TopicNotFound { topic: topic.name }),
         })
         .collect()
@@ -48,7 +46,7 @@ pub fn claim(
     me: &Me,
     member: &Member,
     order: ClaimOrder,
-    lineage: (Lineage, &BTreeMap<StageId, String>),
+    lineage: (Lineage, &BTreeMap<String, String>),
     io: &mut impl KafkaIo,
 ) -> Result<Claim, WorkerError> {
     let stage = setup.plan.stage(member.stage);
@@ -59,7 +57,8 @@ pub fn claim(
             Input::Source(source) => {
                 let name = Arc::from(&*setup.plan.sources()[usize::from(source.0)].name);
                 let topic = source_topic(&setup.plan, *source);
-                let partitions = partitions_of(&surroundings.topology, *source, member.stage, member.id.index);
+                let partitions =
+                    partitions_of(&surroundings.topology, *source, member.stage, member.id.index);
                 let id = &surroundings.source_ids[usize::from(source.0)];
                 let known = known_partitions(member, topic, id);
                 let starts = partitions
@@ -72,12 +71,15 @@ pub fn claim(
                     .map_err(WorkerError::Io)?;
                 ClaimedInput { name, topic: Arc::from(topic), topic_id: Arc::from(&**id), starts }
             }
-            Input::Repartition { stage: from, .. } => ClaimedInput {
-                name: Arc::from(&*setup.plan.stage(*from).name),
-                topic: Arc::from(setup.identity.repartition_topic(&stage.name, lineage)),
-                topic_id: Arc::from(ids.get(&member.stage).map_or("", |id| id)),
-                starts: vec![(member.id.index, 0)],
-            },
+            Input::Repartition { .. } => {
+                let window = repartition_name(&setup.plan, *input).unwrap_or_default();
+                ClaimedInput {
+                    name: Arc::from(window),
+                    topic: Arc::from(setup.identity.repartition_topic(window, lineage)),
+                    topic_id: Arc::from(ids.get(window).map_or("", |id| id)),
+                    starts: vec![(member.id.index, 0)],
+                }
+            }
         });
     }
     Ok(Claim {
@@ -95,9 +97,16 @@ pub fn claim(
 
 /// Partitions of this very topic that the journal has a position of.
 fn known_partitions(member: &Member, topic: &str, id: &str) -> Vec<u32> {
-    let input = member.replay.inputs().iter().position(|known| *known.topic == *topic && *known.topic_id == *id);
+    let input =
+        member.replay.inputs().iter().position(|known| *known.topic == *topic && *known.topic_id == *id);
     let of_input = |at: u16| usize::from(at) == input.unwrap_or(usize::MAX);
-    member.replay.positions().into_iter().filter(|(at, _)| of_input(at.input)).map(|(at, _)| at.partition).collect()
+    member
+        .replay
+        .positions()
+        .into_iter()
+        .filter(|(at, _)| of_input(at.input))
+        .map(|(at, _)| at.partition)
+        .collect()
 }
 
 /// Where a partition that nobody has read starts: resolved once, and then written down.

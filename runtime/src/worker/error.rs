@@ -133,7 +133,9 @@ impl WorkerError {
             Self::Io(IoError::TopicNotFound { .. }) => (Condition::SourcesConnected, Reason::TopicNotFound),
             Self::Io(IoError::Denied { .. }) => (Condition::SourcesConnected, Reason::AuthFailed),
             Self::Io(IoError::Refused { .. }) => (Condition::ConfigValid, Reason::ConfigInvalid),
-            Self::Io(IoError::OffsetOutOfRange { .. }) => (Condition::Checkpointed, Reason::StateIncompatible),
+            Self::Io(IoError::OffsetOutOfRange { .. }) => {
+                (Condition::Checkpointed, Reason::StateIncompatible)
+            }
             Self::Io(_) => (Condition::SourcesConnected, Reason::BrokerUnreachable),
             Self::Store { .. } => (Condition::Checkpointed, Reason::CheckpointFailing),
             _ => (Condition::Checkpointed, Reason::StateIncompatible),

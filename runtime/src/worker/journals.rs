@@ -3,12 +3,12 @@
 
 use super::error::WorkerError;
 use super::unit::Member;
+use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use protocol::going_live::JournalFacts;
 use protocol::identity::{Generation, Lineage};
 use protocol::journal::record::JournalRecord;
 use protocol::journal::{Head, Ownership};
-use pipeline::plan::PlanHash;
 
 /// One journal.
 pub struct Journal {
@@ -29,7 +29,12 @@ impl Journal {
     }
 
     /// Folds records.
-    pub fn read(&mut self, batch: &RecordBatch, members: &mut [Member], name: &str) -> Result<(), WorkerError> {
+    pub fn read(
+        &mut self,
+        batch: &RecordBatch,
+        members: &mut [Member],
+        name: &str,
+    ) -> Result<(), WorkerError> {
         let unknown = || protocol::identity::UnitId { stage: std::sync::Arc::from(name), index: 0 };
         for row in 0..batch.len() {
             let offset = batch.records()[row].offset;
@@ -96,7 +101,8 @@ pub fn all_ended(journals: &[Journal]) -> bool {
 /// The repartition topics that a generation reads and writes: those of the generation before when it goes on with the
 /// same plan, else its own.
 pub fn lineage(journals: &[Journal], mine: Generation, plan: PlanHash) -> Lineage {
-    let highest = journals.iter().filter_map(|journal| journal.lineage).max_by_key(|(generation, _, _)| *generation);
+    let highest =
+        journals.iter().filter_map(|journal| journal.lineage).max_by_key(|(generation, _, _)| *generation);
     match highest {
         Some((_, newest, lineage)) if newest == plan => lineage,
         _ => Lineage(mine.0),

@@ -11,11 +11,11 @@ use crate::pod::{Intents, Report};
 use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
 use control::status::{UnitState, UnitStatus};
 use pipeline::effect::Counters;
-use pipeline::plan::{NodeKind, StageId};
+use pipeline::plan::NodeKind;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
-use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase};
 use protocol::going_live::own_generation;
+use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase};
 use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
 use protocol::journal::record::{InputPartition, JournalRecord};
 use std::collections::{BTreeMap, HashMap};
@@ -73,7 +73,7 @@ pub struct Life<Io> {
     pub(super) routes: HashMap<TopicPartition, Route>,
     pub(super) fetched: Vec<Fetched>,
     going: GoingLive,
-    lineage: Option<(Lineage, BTreeMap<StageId, String>)>,
+    lineage: Option<(Lineage, BTreeMap<String, String>)>,
     claims_in_flight: bool,
     live: Option<LiveState>,
 }
@@ -228,8 +228,12 @@ impl<Io: KafkaIo> Life<Io> {
         let all = partitions(&self.members[index].replay, positions);
         let is_old = |route: &Route| matches!(route, Route::Input { member, .. } if *member == index);
         let wanted = |partition: &TopicPartition| all.iter().any(|(_, wanted, _)| wanted == partition);
-        let gone: Vec<_> =
-            self.routes.iter().filter(|(p, route)| is_old(route) && !wanted(p)).map(|(p, _)| p.clone()).collect();
+        let gone: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|(p, route)| is_old(route) && !wanted(p))
+            .map(|(p, _)| p.clone())
+            .collect();
         self.io.unassign(&gone)?;
         gone.iter().for_each(|partition| drop(self.routes.remove(partition)));
         let from: Vec<_> = all.iter().map(|(_, partition, next)| (partition.clone(), *next)).collect();
@@ -260,7 +264,8 @@ impl<Io: KafkaIo> Life<Io> {
             },
             Action::Fence(writers) => {
                 tracing::info!(worker, phase = "Claiming", ids = writers.len(), "fencing");
-                let ids: Vec<_> = writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
+                let ids: Vec<_> =
+                    writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
                 known(self.io.fence(&ids), Event::Fenced)
             }
             Action::MeasureEnds(_) => match self.io.watermarks(&self.surroundings.journals) {
@@ -343,7 +348,8 @@ impl<Io: KafkaIo> Life<Io> {
     pub fn report(&self, setup: &Setup, now: Now) -> Report {
         let mut report = Report { counters: self.counters(), ..Report::default() };
         report.newest_generation = all_ended(&self.journals).then(|| {
-            let generations = self.journals.iter().map(|j| u64::from(j.ownership(&self.members).highest_generation().0));
+            let generations =
+                self.journals.iter().map(|j| u64::from(j.ownership(&self.members).highest_generation().0));
             generations.max().unwrap_or_default()
         });
         report.units = self.members.iter().map(|member| self.unit_status(setup, member)).collect();

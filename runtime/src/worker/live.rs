@@ -7,6 +7,7 @@ use super::setup::{Environment, Setup};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::{Intents, Report};
+use crate::topology::repartition_name;
 use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
 use control::status::UnitState;
 use pipeline::effect::Effects;
@@ -14,7 +15,9 @@ use pipeline::plan::{Input, SinkConnector, StageId};
 use pipeline::record::{NewRecord, RecordBatch};
 use pipeline::unit::{Channel, Tick, Topology};
 use protocol::block::{BlockEnvelope, End, Envelope};
-use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, SnapshotOrder, Standing, Timing, UnitStart};
+use protocol::commit::{
+    CommitPermit, Due, GoBack, InFlight, Live, Outcome, SnapshotOrder, Standing, Timing, UnitStart,
+};
 use protocol::going_live::{LiveGrant, Slot};
 use protocol::identity::{DrainId, Lineage, Seq, UnitId};
 use protocol::journal::record::{Commit, InputPartition, JournalRecord};
@@ -207,7 +210,9 @@ impl LiveState {
         match (life.routes.get(of).copied(), item) {
             (Some(Route::Journal(slot)), Fetched::Records { from, batch }) => {
                 life.journals[slot].read(batch, &mut life.members, &from.topic)?;
-                let Some(member) = life.members.iter().find(|member| member.slot == slot) else { return Ok(()) };
+                let Some(member) = life.members.iter().find(|member| member.slot == slot) else {
+                    return Ok(());
+                };
                 self.live
                     .follow(slot as Slot, &member.view, life.me.plan)
                     .map_err(|back| over(back, "another life of this worker has claimed"))
@@ -281,7 +286,9 @@ impl LiveState {
                 if seen >= end {
                     due.push((index, Tick::EndOfInput(channel)));
                 }
-            } else if !source.idle && now.monotonic_ms.saturating_sub(source.quiet_since_ms) >= source.idle_timeout_ms {
+            } else if !source.idle
+                && now.monotonic_ms.saturating_sub(source.quiet_since_ms) >= source.idle_timeout_ms
+            {
                 // An open transaction of a producer hides records: then the high watermark is above what was seen.
                 let ends = life.io.watermarks(std::slice::from_ref(&source.partition))?;
                 if ends.first().is_some_and(|(_, high)| seen >= *high) {
@@ -504,7 +511,12 @@ impl LiveState {
     }
 
     /// Looks at the ends of the inputs, and deletes what nobody needs any more.
-    fn housekeeping<Io: KafkaIo>(&mut self, life: &mut Life<Io>, setup: &Setup, now: Now) -> Result<(), Stop> {
+    fn housekeeping<Io: KafkaIo>(
+        &mut self,
+        life: &mut Life<Io>,
+        setup: &Setup,
+        now: Now,
+    ) -> Result<(), Stop> {
         if now.monotonic_ms < self.trim_at_ms {
             return Ok(());
         }
@@ -522,7 +534,8 @@ impl LiveState {
 
     fn is_finished<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let clean = life.members.iter().all(|member| member.pending.is_empty());
-        let bounded = self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
+        let bounded =
+            self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
         let done = |member: &Member| member.engine.as_ref().is_some_and(|engine| engine.is_finished());
         let all_done = bounded && life.members.iter().all(done) && environment.is_bounded();
         clean && self.live.due(u64::MAX) == Due::Nothing && (self.stopping || all_done)
@@ -576,14 +589,15 @@ fn sources(
         .collect()
 }
 
-/// Every unit that writes blocks for units of a stage.
+/// Who has to end before units of a stage can: every upstream unit, once per window that it writes blocks of.
 fn upstream_units(setup: &Setup, topology: &Topology, stage: StageId) -> Vec<UnitId> {
-    crate::topology::upstream(setup.plan.stage(stage))
-        .flat_map(|(_, from)| {
-            let name = std::sync::Arc::<str>::from(&*setup.plan.stage(from).name);
-            (0..topology.units(from)).map(move |index| UnitId { stage: name.clone(), index })
-        })
-        .collect()
+    let mut all = Vec::new();
+    for input in &setup.plan.stage(stage).inputs {
+        let Input::Repartition { stage: from, .. } = input else { continue };
+        let window = repartition_name(&setup.plan, *input).unwrap_or_default();
+        all.extend((0..topology.units(*from)).map(|index| UnitId { stage: window.into(), index }));
+    }
+    all
 }
 
 /// Outputs of one unit in one commit.
@@ -598,7 +612,7 @@ fn write_effects<E: Environment>(
 ) -> Result<(), IoError> {
     let id = life.members[index].id.clone();
     let lineage = lineage_of(&life.members[index]);
-    let mut blocks: BTreeMap<(StageId, u32), RecordBatch> = BTreeMap::new();
+    let mut blocks: BTreeMap<(StageId, u16, u32), RecordBatch> = BTreeMap::new();
     for effects in pending {
         for (sink, batch) in effects.outputs.iter().filter(|(_, batch)| !batch.is_empty()) {
             match &setup.plan.sink(*sink).connector {
@@ -617,12 +631,14 @@ fn write_effects<E: Environment>(
                 suppressed: false,
                 payload: &block.payload,
             });
-            let batch = blocks.entry((block.stage, block.unit)).or_default();
+            let batch = blocks.entry((block.stage, block.input, block.unit)).or_default();
             push_value(batch, &envelope.encode(), now);
         }
     }
-    for ((stage, unit), batch) in blocks {
-        let topic = setup.identity.repartition_topic(&setup.plan.stage(stage).name, lineage);
+    for ((stage, input, unit), batch) in blocks {
+        let input = setup.plan.stage(stage).inputs.get(usize::from(input)).copied();
+        let window = input.and_then(|input| repartition_name(&setup.plan, input)).unwrap_or_default();
+        let topic = setup.identity.repartition_topic(window, lineage);
         life.io.produce(&topic, Partitioning::Exact(unit), &batch)?;
     }
     Ok(())
@@ -639,17 +655,21 @@ fn write_ends<Io: KafkaIo>(
 ) -> Result<(), IoError> {
     let Some(member) = life.members.iter().find(|member| member.slot == slot as usize) else { return Ok(()) };
     let lineage = lineage_of(member);
-    let end = Envelope::End(End { lineage, drain, from: member.id.clone(), seq }).encode();
     let from = member.stage;
     for (index, stage) in setup.plan.stages().iter().enumerate() {
-        if !crate::topology::upstream(stage).any(|(_, upstream)| upstream == from) {
-            continue;
-        }
-        let topic = setup.identity.repartition_topic(&stage.name, lineage);
-        for unit in 0..life.surroundings.topology.units(StageId(index as u16)) {
-            let mut batch = RecordBatch::new();
-            push_value(&mut batch, &end, now);
-            life.io.produce(&topic, Partitioning::Exact(unit), &batch)?;
+        for input in &stage.inputs {
+            let Input::Repartition { stage: upstream, .. } = input else { continue };
+            let window = repartition_name(&setup.plan, *input).filter(|_| *upstream == from);
+            let Some(window) = window else { continue };
+            let topic = setup.identity.repartition_topic(window, lineage);
+            // One `End` per topic: it is named after the window, so that a reader of two topics waits for both.
+            let from = UnitId { stage: window.into(), index: member.id.index };
+            let end = Envelope::End(End { lineage, drain, from, seq }).encode();
+            for unit in 0..life.surroundings.topology.units(StageId(index as u16)) {
+                let mut batch = RecordBatch::new();
+                push_value(&mut batch, &end, now);
+                life.io.produce(&topic, Partitioning::Exact(unit), &batch)?;
+            }
         }
     }
     Ok(())
@@ -667,5 +687,3 @@ fn over(back: GoBack, why: &'static str) -> Stop {
     tracing::warn!(%back, "a live worker goes back");
     Stop::StartOver { previous: Some(back.previous), why }
 }
-
-

@@ -8,7 +8,9 @@ use pipeline::record::RecordBatch;
 use pipeline::unit::Topology;
 use protocol::defences::Defences;
 use protocol::going_live::Promotion;
-use protocol::identity::{Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer};
+use protocol::identity::{
+    Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

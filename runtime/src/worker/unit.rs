@@ -12,8 +12,8 @@ use pipeline::unit::{Channel, Tick, Topology, Unit};
 use protocol::block::Envelope;
 use protocol::drain::Ends;
 use protocol::identity::UnitId;
-use protocol::journal::record::{Claim, InputPartition};
 use protocol::journal::JournalView;
+use protocol::journal::record::{Claim, InputPartition};
 use protocol::restore::{Replay, ReplayStep};
 use protocol::schedule::OutputHash;
 use protocol::snapshot::SnapshotPointer;
@@ -161,7 +161,12 @@ impl Engine {
         Ok(Self::around(unit, plan, stage))
     }
 
-    fn restore(plan: &Arc<Plan>, id: &UnitId, topology: &Topology, state: &[u8]) -> Result<Self, WorkerError> {
+    fn restore(
+        plan: &Arc<Plan>,
+        id: &UnitId,
+        topology: &Topology,
+        state: &[u8],
+    ) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
         let unit = Unit::restore(plan.clone(), topology, stage, id.index, state)
             .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
@@ -284,7 +289,10 @@ fn stage_of(plan: &Plan, id: &UnitId) -> Result<StageId, WorkerError> {
 }
 
 /// The partitions of the log behind positions of a unit.
-pub fn partitions(replay: &Replay, positions: &[(InputPartition, i64)]) -> Vec<(InputPartition, TopicPartition, i64)> {
+pub fn partitions(
+    replay: &Replay,
+    positions: &[(InputPartition, i64)],
+) -> Vec<(InputPartition, TopicPartition, i64)> {
     positions
         .iter()
         .filter_map(|(at, next)| {
@@ -294,4 +302,3 @@ pub fn partitions(replay: &Replay, positions: &[(InputPartition, i64)]) -> Vec<(
         })
         .collect()
 }
-

@@ -11,7 +11,7 @@ use crate::step::map::{Map, Remake};
 use crate::step::route::Route;
 use crate::step::source::SourceStep;
 use crate::watermark::{Combined, Feed};
-use crate::window::assign::Assign;
+use crate::window::assign::{Assign, Destination};
 use crate::window::block::Writer;
 use crate::window::merge::Merge;
 use std::sync::Arc;
@@ -135,8 +135,11 @@ impl<'a> Build<'a> {
             |feed: &Feed| matches!(self.stage.inputs.get(usize::from(feed.input)), Some(Input::Source(_)));
         let may_idle = feeds.iter().all(from_sources);
         let writer = Writer { stage: self.id, node: id };
+        let from_here = Input::Repartition { stage: self.id, node: id };
+        let input = self.plan.stage(to).inputs.iter().position(|input| *input == from_here);
+        let destination = Destination { stage: to, input: input.unwrap_or_default() as u16 };
         let mut assign =
-            Assign::new(writer, window, to, self.topology.units(to), Combined::new(feeds, may_idle));
+            Assign::new(writer, window, destination, self.topology.units(to), Combined::new(feeds, may_idle));
         for maker in incoming(node, &self.makers) {
             let bound = assign.bind(maker, &self.projections[usize::from(maker.0)]);
             bound.map_err(|source| BuildError::Bind { step: node.name.clone(), source })?;

@@ -9,7 +9,7 @@ use crate::column::{Column, FieldPath, Projection, Tag};
 use crate::dead_letter::{Fault, Reason};
 use crate::effect::Effects;
 use crate::expression::BindError;
-use crate::plan::{Aggregate, AggregateFunction, NodeId, StageId, Window};
+use crate::plan::{Aggregate, AggregateFunction, NodeId, Window};
 use crate::record::RecordBatch;
 use crate::state::bytes::{Malformed, Reader};
 use crate::state::groups::{Groups, key_hash, owner};
@@ -18,6 +18,7 @@ use crate::watermark::{Channels, Combined, Status};
 use crate::window::block::Writer;
 use crate::window::whole::{Origin, Whole};
 use crate::window::{Slices, block, key};
+pub(crate) use flush::Destination;
 use flush::{Outbox, Thrift};
 use large::LargeGroups;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Assign {
     pub(crate) fn new(
         writer: Writer,
         window: &Arc<Window>,
-        to: StageId,
+        to: Destination,
         units: u32,
         combined: Combined,
     ) -> Self {

@@ -49,8 +49,8 @@ fn describe(plan: &Plan, stage: &Stage, node: &Node, identity: &PipelineIdentity
             let names: Vec<&str> = branches.iter().map(|(name, _)| name.as_str()).collect();
             format!("route{from} to {}, default", names.join(", "))
         }
-        NodeKind::AssignWindows { window, to } => {
-            let topic = identity.repartition_topic(&plan.stage(*to).name, Lineage(1));
+        NodeKind::AssignWindows { window, .. } => {
+            let topic = identity.repartition_topic(&window.name, Lineage(1));
             let keys: Vec<&str> = window.key_by.iter().map(|(name, _)| name.as_str()).collect();
             format!("window{from} by {}, pre-aggregated ~> {topic}", keys.join(", "))
         }

@@ -10,11 +10,20 @@ use crate::watermark::Status;
 use crate::window::block::{BLOCK_BYTES, Writer, put_header};
 use crate::window::whole::Whole;
 
+/// Who reads the blocks of a window side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
+    /// The stage.
+    pub(crate) stage: StageId,
+    /// Index into its inputs.
+    pub(crate) input: u16,
+}
+
 /// Whole records that wait for a flush, and what readers were told last.
 #[derive(Debug)]
 pub(super) struct Outbox {
     writer: Writer,
-    to: StageId,
+    to: Destination,
     shape: Vec<u8>,
     said: Status,
     wholes: Vec<Wholes>,
@@ -29,7 +38,7 @@ struct Wholes {
 }
 
 impl Outbox {
-    pub(super) fn new(writer: Writer, to: StageId, units: u32, shape: Vec<u8>) -> Self {
+    pub(super) fn new(writer: Writer, to: Destination, units: u32, shape: Vec<u8>) -> Self {
         let wholes = vec![Wholes::default(); units.max(1) as usize];
         Self { writer, to, shape, said: Status::START, wholes, scratch: Vec::new() }
     }
@@ -155,7 +164,12 @@ impl<'a> Cutter<'a> {
         put_varint(&mut payload, self.whole_count);
         payload.append(&mut self.wholes);
         (self.section_count, self.whole_count) = (0, 0);
-        self.out.blocks.push(Block { stage: self.outbox.to, unit: self.unit, payload });
+        self.out.blocks.push(Block {
+            stage: self.outbox.to.stage,
+            input: self.outbox.to.input,
+            unit: self.unit,
+            payload,
+        });
     }
 }
 
