@@ -92,6 +92,7 @@ pub fn claim(
         retired: false,
         base: None,
         inputs,
+        stages: setup.plan.stages().iter().map(|stage| Arc::from(&*stage.name)).collect(),
     })
 }
 

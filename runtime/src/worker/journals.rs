@@ -9,6 +9,8 @@ use protocol::going_live::JournalFacts;
 use protocol::identity::{Generation, Lineage};
 use protocol::journal::record::JournalRecord;
 use protocol::journal::{Head, Ownership};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One journal.
 pub struct Journal {
@@ -20,12 +22,21 @@ pub struct Journal {
     ended: bool,
     /// Plan and lineage of its highest Claim.
     lineage: Option<(Generation, PlanHash, Lineage)>,
+    /// The stages of each plan that a Claim names.
+    plans: BTreeMap<PlanHash, Vec<Arc<str>>>,
 }
 
 impl Journal {
     /// A journal that nothing was read of.
     pub fn new(member: Option<usize>) -> Self {
-        Self { member, ownership: Ownership::default(), read_to: None, ended: false, lineage: None }
+        Self {
+            member,
+            ownership: Ownership::default(),
+            read_to: None,
+            ended: false,
+            lineage: None,
+            plans: BTreeMap::new(),
+        }
     }
 
     /// Folds records.
@@ -64,6 +75,7 @@ impl Journal {
             _ => None,
         };
         if let Some(claim) = claim {
+            self.plans.entry(claim.plan).or_insert_with(|| claim.stages.clone());
             let generation = claim.owner.generation();
             if self.lineage.is_none_or(|(highest, _, _)| generation >= highest) {
                 self.lineage = Some((generation, claim.plan, claim.lineage));
@@ -83,14 +95,21 @@ impl Journal {
     }
 
     /// What a decision looks at.
-    pub fn facts<'a>(&'a self, members: &'a [Member]) -> JournalFacts<'a> {
+    pub fn facts<'a>(&'a self, members: &'a [Member], new_stage: bool) -> JournalFacts<'a> {
         JournalFacts {
             own: self.member.is_some(),
+            new_stage,
             ownership: self.ownership(members),
             read_to: self.read_to.filter(|_| self.ended),
             replayed: self.member.and_then(|at| members[at].replay.replayed()),
         }
     }
+}
+
+/// Stages of the plans that Claims of other plans name.
+pub fn stages_of_others(journals: &[Journal], mine: PlanHash) -> BTreeSet<Arc<str>> {
+    let plans = journals.iter().flat_map(|journal| &journal.plans);
+    plans.filter(|(plan, _)| **plan != mine).flat_map(|(_, stages)| stages.iter().cloned()).collect()
 }
 
 /// True once every journal was read to an end.

@@ -2,7 +2,7 @@
 
 use super::claim::{claim, open_lineage};
 use super::error::WorkerError;
-use super::journals::{Journal, all_ended, lineage};
+use super::journals::{Journal, all_ended, lineage, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
 use super::unit::{Member, partitions};
@@ -158,7 +158,12 @@ impl<Io: KafkaIo> Life<Io> {
         let moved = self.read(wait)?;
         self.replay(setup, environment)?;
         self.observe(intents);
-        let facts: Vec<_> = self.journals.iter().map(|journal| journal.facts(&self.members)).collect();
+        let others = stages_of_others(&self.journals, self.me.plan);
+        let units = self.surroundings.units.iter();
+        let facts: Vec<_> = units
+            .zip(&self.journals)
+            .map(|((_, unit), journal)| journal.facts(&self.members, !others.contains(&unit.stage)))
+            .collect();
         let action = self.going.next(&self.me, &setup.defences, now.monotonic_ms, &facts);
         drop(facts);
         match action {
