@@ -23,7 +23,7 @@ pub use io::Io;
 use crate::door::{IoError, Partitioning, TopicInfo, TopicPartition};
 use crate::partitioner::partition_of;
 use coordinator::{Coordinator, Ended, Refusal, Session};
-use partition::{Limit, OutOfRange, Partition};
+use partition::{Limit, Partition};
 use pipeline::record::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,10 @@ use std::time::{Duration, Instant};
 
 /// How a log behaves.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, two of them mutants of the simulation"
+)]
 pub struct Settings {
     /// Feeds topic ids and batch sizes.
     pub seed: u64,
@@ -266,7 +270,8 @@ impl Reader {
         for ((number, partition), position) in (0..).zip(partitions).zip(&mut self.positions) {
             let mut batch = RecordBatch::new();
             let of = TopicPartition { topic: self.topic.clone(), partition: number };
-            *position = partition.read(*position, limit, &mut batch).map_err(|o| o.of(&of, *position))?;
+            *position =
+                partition.read(*position, limit, &mut batch).map_err(|_| out_of_range(&of, *position))?;
             if !batch.is_empty() {
                 new.push((number, batch));
             }
@@ -285,10 +290,8 @@ impl Settings {
     }
 }
 
-impl OutOfRange {
-    fn of(self, at: &TopicPartition, offset: i64) -> IoError {
-        IoError::OffsetOutOfRange { topic: at.topic.clone(), partition: at.partition, offset }
-    }
+fn out_of_range(at: &TopicPartition, offset: i64) -> IoError {
+    IoError::OffsetOutOfRange { topic: at.topic.clone(), partition: at.partition, offset }
 }
 
 impl State {

@@ -1,4 +1,5 @@
 //! The in-memory log does what Kafka does: the suite that `conformance_kafka` runs against a broker.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 #[path = "conformance/cases.rs"]
 mod cases;

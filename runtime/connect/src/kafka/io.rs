@@ -209,7 +209,9 @@ impl KafkaIo for Io {
     }
 
     fn delete_topics(&mut self, topics: &[String]) -> Result<(), IoError> {
-        topics.iter().for_each(|topic| drop(self.known.remove(topic)));
+        for topic in topics {
+            self.known.remove(topic);
+        }
         self.topics.delete(topics)
     }
 

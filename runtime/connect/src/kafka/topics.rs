@@ -59,7 +59,7 @@ impl Topics {
     }
 
     pub fn ensure(&self, wanted: &[NewTopic], wire: &mut Wire) -> Result<(), IoError> {
-        let missing = self.missing(wanted, wire)?;
+        let missing = missing(wanted, wire)?;
         if !missing.is_empty() {
             self.make(&missing, wire)?;
         }
@@ -113,38 +113,12 @@ impl Topics {
         Ok(())
     }
 
-    fn missing<'a>(&self, wanted: &'a [NewTopic], wire: &mut Wire) -> Result<Vec<&'a NewTopic>, IoError> {
-        let mut missing = Vec::new();
-        for topic in wanted {
-            if find(&topic.name, wire)?.is_none() {
-                missing.push(topic);
-            }
-        }
-        Ok(missing)
-    }
-
     /// Somebody else may make the same topics at the same time.
     fn make(&self, missing: &[&NewTopic], wire: &mut Wire) -> Result<(), IoError> {
         let brokers = wire.metadata(Asked::Brokers)?.brokers;
         let copies = self.replication.map_or(brokers.clamp(1, REPLICATED), usize::from);
-        let make = |topic: &&'_ NewTopic| -> Made<'_> {
-            let replication = TopicReplication::Fixed(copies as i32);
-            // The names live as long as `missing`.
-            let mut made = Made::new("", topic.partitions as i32, replication);
-            for (name, value) in SETTINGS {
-                made = made.set(name, value);
-            }
-            if copies >= REPLICATED { made.set(MIN_INSYNC, "2") } else { made }
-        };
-        let made: Vec<Made<'_>> = missing
-            .iter()
-            .map(|topic| {
-                let mut made = make(topic);
-                made.name = &topic.name;
-                made
-            })
-            .collect();
-        let done = block_on(self.client.create_topics(&made, &self.options));
+        let wanted: Vec<Made<'_>> = missing.iter().map(|topic| with_settings(topic, copies)).collect();
+        let done = block_on(self.client.create_topics(&wanted, &self.options));
         let origin = self.origin("make topics", None);
         for result in done.map_err(|error| origin.error(&error, self.context()))? {
             match result {
@@ -218,6 +192,23 @@ impl Topics {
     fn origin<'a>(&'a self, operation: &'static str, topic: Option<&'a str>) -> Origin<'a> {
         Origin { operation, bootstrap: &self.bootstrap, topic, transactional_id: "" }
     }
+}
+
+/// Those that no broker knows.
+fn missing<'a>(wanted: &'a [NewTopic], wire: &mut Wire) -> Result<Vec<&'a NewTopic>, IoError> {
+    let mut missing = Vec::new();
+    for topic in wanted {
+        if find(&topic.name, wire)?.is_none() {
+            missing.push(topic);
+        }
+    }
+    Ok(missing)
+}
+
+fn with_settings(topic: &NewTopic, copies: usize) -> Made<'_> {
+    let new = Made::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(copies as i32));
+    let new = SETTINGS.iter().fold(new, |new, (name, value)| new.set(name, value));
+    if copies >= REPLICATED { new.set(MIN_INSYNC, "2") } else { new }
 }
 
 /// What the brokers know of a topic; none when it does not exist.

@@ -191,7 +191,7 @@ impl<'a> Answer<'a> {
 
     fn topic(&mut self) -> Option<TopicMetadata> {
         let error = self.i16()?;
-        let name = self.text()?.unwrap_or_default().to_owned();
+        let name = self.text()?.to_owned();
         let id = URL_SAFE_NO_PAD.encode(self.take(16)?);
         let internal = self.take(1)? != [0];
         let replicas = self.array(|answer| {
@@ -238,12 +238,10 @@ impl<'a> Answer<'a> {
         None
     }
 
-    /// A compact string; the inner none is null.
-    fn text(&mut self) -> Option<Option<&'a str>> {
-        match self.varint()? {
-            0 => Some(None),
-            length => std::str::from_utf8(self.take(length as usize - 1)?).ok().map(Some),
-        }
+    /// A compact string; null is empty.
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.varint()?.saturating_sub(1);
+        std::str::from_utf8(self.take(length as usize)?).ok()
     }
 
     /// A compact array; null is empty. The length is not trusted before the elements are there.

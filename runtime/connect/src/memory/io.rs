@@ -2,7 +2,7 @@
 
 use super::coordinator::{Refusal, Session};
 use super::partition::Limit;
-use super::{DelayedEnd, Fault, Log, Operation, State};
+use super::{DelayedEnd, Fault, Log, Operation, State, out_of_range};
 use crate::door::{
     CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicInfo, TopicPartition,
 };
@@ -112,7 +112,7 @@ impl Io {
         let mut batch = RecordBatch::new();
         let position = reading.position;
         reading.position =
-            partition.read(position, limit, &mut batch).map_err(|range| range.of(at, position))?;
+            partition.read(position, limit, &mut batch).map_err(|_| out_of_range(at, position))?;
         let bytes = batch.byte_len();
         if !batch.is_empty() {
             into.push(Fetched::Records { from: at.clone(), batch });
@@ -130,7 +130,7 @@ impl Io {
         for (at, reading) in &self.reading {
             let partition = state.partition(at)?;
             if reading.position < partition.log_start() || reading.position > partition.high_watermark() {
-                return Err(super::OutOfRange.of(at, reading.position));
+                return Err(out_of_range(at, reading.position));
             }
         }
         let count = self.reading.len().max(1);
@@ -400,7 +400,9 @@ impl KafkaIo for Io {
 
     fn delete_topics(&mut self, topics: &[String]) -> Result<(), IoError> {
         self.request(Operation::DeleteTopics, "delete_topics", |state| {
-            topics.iter().for_each(|name| drop(state.topics.remove(name)));
+            for name in topics {
+                state.topics.remove(name);
+            }
             Ok(())
         })
     }
@@ -409,7 +411,7 @@ impl KafkaIo for Io {
         self.request(Operation::DeleteRecords, "delete_records", |state| {
             below.iter().try_for_each(|(at, offset)| {
                 let deleted = state.partition_mut(at)?.delete_below(*offset);
-                deleted.map_err(|range| range.of(at, *offset))
+                deleted.map_err(|_| out_of_range(at, *offset))
             })
         })
     }

@@ -181,13 +181,13 @@ fn a_waiting_poll_wakes_up_when_another_thread_writes() {
         move || log.append("t", Partitioning::Exact(0), &records([7])).unwrap()
     });
     let mut got = Vec::new();
-    io.poll(Duration::from_secs(60), &mut got).unwrap();
+    io.poll(Duration::from_mins(1), &mut got).unwrap();
     writer.join().unwrap();
     assert!(matches!(&got[0], Fetched::Records { batch, .. } if values(batch) == [(0, 7)]));
 }
 
 /// What a proptest does with producer `p` (two ids; the newest incarnation, or the one before it).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Act {
     Init(usize),
     Begin(usize, bool),
@@ -203,9 +203,9 @@ fn act() -> impl Strategy<Value = Act> {
     let old = prop::bool::weighted(0.15);
     prop_oneof![
         1 => p.clone().prop_map(Act::Init),
-        4 => (p.clone(), old.clone()).prop_map(|(p, o)| Act::Begin(p, o)),
-        8 => (p.clone(), old.clone(), 0..2_u32, 1..4_u8).prop_map(|(p, o, to, n)| Act::Produce(p, o, to, n)),
-        3 => (p.clone(), old.clone()).prop_map(|(p, o)| Act::Commit(p, o)),
+        4 => (p.clone(), old).prop_map(|(p, o)| Act::Begin(p, o)),
+        8 => (p.clone(), old, 0..2_u32, 1..4_u8).prop_map(|(p, o, to, n)| Act::Produce(p, o, to, n)),
+        3 => (p.clone(), old).prop_map(|(p, o)| Act::Commit(p, o)),
         2 => (p, old).prop_map(|(p, o)| Act::Abort(p, o)),
         2 => (0..2_u32, 1..4_u8).prop_map(|(to, n)| Act::Append(to, n)),
         3 => Just(Act::Read),

@@ -139,7 +139,7 @@ fn uploads_in_the_background_are_told_when_they_are_done() {
     assert!(finished.into_iter().all(|(id, name)| name.unwrap() == format!("key-{id}")));
     assert_eq!(uploads.in_flight(), 0);
     uploads.delete("key-3").unwrap();
-    assert_eq!(uploads.list("key-3").unwrap(), [String::new(); 0]);
+    assert!(uploads.list("key-3").unwrap().is_empty());
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl SnapshotStore for TopicStore {
             let info = info.ok_or_else(|| IoError::TopicNotFound { topic: topic.to_owned() })?;
             let partition = shard % info.partitions.max(1);
             let at = TopicPartition { topic: topic.to_owned(), partition };
-            let (_, before) = first(io.watermarks(std::slice::from_ref(&at))?)?;
+            let (_, before) = first(&io.watermarks(std::slice::from_ref(&at))?)?;
             io.begin()?;
             produce(io, &at, key, bytes)?;
             io.start_commit()?;
@@ -141,7 +141,7 @@ impl SnapshotStore for TopicStore {
     fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
         let place = self.place(name)?;
         self.with_door("trim", |io, _| {
-            let (start, _) = first(io.watermarks(std::slice::from_ref(&place.at))?)?;
+            let (start, _) = first(&io.watermarks(std::slice::from_ref(&place.at))?)?;
             if start < place.offset { io.delete_records(&[(place.at, place.offset)]) } else { Ok(()) }
         })
     }
@@ -152,7 +152,7 @@ impl SnapshotStore for TopicStore {
             let mut names = Vec::new();
             for partition in 0..partitions {
                 let at = TopicPartition { topic: topic.to_owned(), partition };
-                let (start, _) = first(io.watermarks(std::slice::from_ref(&at))?)?;
+                let (start, _) = first(&io.watermarks(std::slice::from_ref(&at))?)?;
                 let mut open = std::collections::BTreeMap::new();
                 read_with_offsets(io, &at, start, |offset, key, chunk| {
                     if chunk.index == 0 {
@@ -259,7 +259,7 @@ fn read_with_offsets(
     from: i64,
     mut done: impl FnMut(i64, &str, Chunk<'_>) -> bool,
 ) -> Result<(), IoError> {
-    let (start, end) = first(io.watermarks(std::slice::from_ref(at))?)?;
+    let (start, end) = first(&io.watermarks(std::slice::from_ref(at))?)?;
     io.assign(&[(at.clone(), from.clamp(start, end))])?;
     let mut fetched = Vec::new();
     for _ in 0..WAITS_MAX {
@@ -297,7 +297,7 @@ fn outcome(io: &mut (dyn KafkaIo + Send)) -> Result<CommitOutcome, IoError> {
     Ok(CommitOutcome::Unknown)
 }
 
-fn first<T: Copy>(answers: Vec<T>) -> Result<T, IoError> {
+fn first<T: Copy>(answers: &[T]) -> Result<T, IoError> {
     let missing = || IoError::Lost { operation: "watermarks", detail: "no answer".to_owned() };
     answers.first().copied().ok_or_else(missing)
 }
