@@ -301,11 +301,6 @@ impl Check<'_> {
             };
             let key = self.node(&entry.key)?;
             need(&key, Types::STRING.or(Types::INT).or(Types::BOOL), "key")?;
-            if let Node::Literal(literal) = &key.node
-                && entries.iter().any(|e| matches!(&e.key, Node::Literal(other) if other == literal))
-            {
-                return refuse(key.position, "this key is already in the map");
-            }
             let value = self.node(&entry.value)?;
             content(&value, entry.optional)?;
             let json_key = match &key.node {
@@ -315,6 +310,10 @@ impl Check<'_> {
                 }
                 _ => None,
             };
+            // As JSON the keys 1 and '1' are the same.
+            if json_key.is_some() && entries.iter().any(|entry| entry.json_key == json_key) {
+                return refuse(key.position, "this key is already in the map");
+            }
             entries.push(Entry { key: key.node, json_key, value: value.node, optional: entry.optional });
         }
         Ok((Node::Map(entries), Types::MAP))

@@ -319,7 +319,7 @@ impl<'a> Row<'a> {
                 value => value,
             };
             for (other, _) in &map {
-                if operate::equal(other, &key)? {
+                if call::to_string(other) == call::to_string(&key) {
                     return Err(Fault::text(format!("the map has two entries `{}`", call::to_string(&key))));
                 }
             }

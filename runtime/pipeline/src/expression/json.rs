@@ -1,12 +1,11 @@
 //! JSON text as values and back. Text of a record is opened one level at a time.
 
+mod scan;
+
 use super::time;
 use super::value::{Fault, Val};
 use crate::format::json::{MAX_DEPTH, write_f64, write_i64, write_string};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
 
 /// True when the text is an array.
 pub(super) fn is_list(text: &str) -> bool {
@@ -15,37 +14,52 @@ pub(super) fn is_list(text: &str) -> bool {
 
 /// The items of an array.
 pub(super) fn items(text: &str) -> Result<Vec<Val<'_>>, Fault> {
-    let raw: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;
-    raw.into_iter().map(|item| value(item.get())).collect()
+    let mut items = Vec::new();
+    scan::each_item(text, |raw| {
+        items.push(value(raw));
+        true
+    })?;
+    items.into_iter().collect()
 }
 
 /// One item of an array; none when the index is behind its end.
 pub(super) fn item(text: &str, index: usize) -> Result<Option<Val<'_>>, Fault> {
-    let raw: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;
-    raw.get(index).map(|item| value(item.get())).transpose()
+    let (mut found, mut at) = (None, 0);
+    scan::each_item(text, |raw| {
+        if at == index {
+            found = Some(raw);
+        }
+        at += 1;
+        found.is_none()
+    })?;
+    found.map(value).transpose()
 }
 
 /// The entries of an object; of two with one name the last counts.
 pub(super) fn entries(text: &str) -> Result<Vec<(Val<'_>, Val<'_>)>, Fault> {
-    let Entries(raw) = serde_json::from_str(text).map_err(invalid)?;
-    let mut entries: Vec<(Val<'_>, Val<'_>)> = Vec::with_capacity(raw.len());
-    let mut places: hashbrown::HashMap<Cow<'_, str>, usize> = hashbrown::HashMap::with_capacity(raw.len());
-    for (name, raw) in raw {
-        let value = value(raw.get())?;
-        if let Some(at) = places.get(&name) {
-            entries[*at].1 = value;
-        } else {
+    let mut entries: Vec<(Val<'_>, Val<'_>)> = Vec::new();
+    let mut places: hashbrown::HashMap<Cow<'_, str>, usize> = hashbrown::HashMap::new();
+    let mut fault = None;
+    scan::each_member(text, |name, raw| match (value(raw), places.get(&name)) {
+        (Ok(value), Some(at)) => entries[*at].1 = value,
+        (Ok(value), None) => {
             places.insert(name.clone(), entries.len());
             entries.push((Val::String(name), value));
         }
-    }
-    Ok(entries)
+        (Err(first), _) => fault = Some(first),
+    })?;
+    fault.map_or(Ok(entries), Err)
 }
 
 /// One member of an object.
 pub(super) fn member<'a>(text: &'a str, name: &str) -> Result<Option<Val<'a>>, Fault> {
-    let Entries(raw) = serde_json::from_str(text).map_err(invalid)?;
-    raw.iter().rev().find(|(n, _)| n == name).map(|(_, raw)| value(raw.get())).transpose()
+    let mut found = None;
+    scan::each_member(text, |member, raw| {
+        if member == name {
+            found = Some(raw);
+        }
+    })?;
+    found.map(value).transpose()
 }
 
 /// A value of JSON text without space around it.
@@ -77,53 +91,8 @@ fn number(text: &str) -> Val<'_> {
     text.parse().map_or(Val::Decimal(text), Val::Int)
 }
 
-fn invalid(_: serde_json::Error) -> Fault {
+fn invalid<E>(_: E) -> Fault {
     Fault::text("the record is not valid JSON")
-}
-
-/// The members of an object in order, names unescaped, values as they are.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Entries<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((Name(name), raw)) = map.next_entry()? {
-                    entries.push((name, raw));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// A member's name, borrowed unless it has escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
 }
 
 /// Appends a value as JSON.

@@ -2,6 +2,7 @@
 //! wants the same from all three.
 
 mod compile;
+mod consistency;
 mod differential;
 mod meaning;
 mod reference;

@@ -71,6 +71,7 @@ fn types_that_cannot_fit_are_refused() {
         "an optional value needs `.orValue(…)`, or `?` before the key to leave it out",
     );
     refused("{'a': 1, 'a': 2}", 9, "this key is already in the map");
+    refused("{'1': 1, 1: 2}", 9, "this key is already in the map");
     refused("size(1)", 5, "`size` needs string or list or map, this is an int");
     refused("event.x.substring()", 8, "`substring` takes 1 to 2 arguments, not 0");
     refused("event.x in 5", 11, "`in` needs list or map, this is an int");

@@ -124,7 +124,12 @@ fn record() -> impl Strategy<Value = Json> {
     let fields = (
         field(int().prop_map(Json::Int)),
         field(int().prop_map(Json::Int)),
-        field(double().prop_map(Json::Double)),
+        prop_oneof![
+            16 => double().prop_map(|d| Some(Json::Double(d))),
+            1 => string().prop_map(|s| Some(Json::String(s))),
+            1 => Just(Some(Json::Null)),
+            1 => Just(None),
+        ],
         field(string().prop_map(Json::String)),
         field(string().prop_map(Json::String)),
         field(any::<bool>().prop_map(Json::Bool)),
@@ -140,6 +145,7 @@ fn record() -> impl Strategy<Value = Json> {
 /// Expressions by the type that they are meant to give.
 struct Texts {
     int: BoxedStrategy<String>,
+    double: BoxedStrategy<String>,
     string: BoxedStrategy<String>,
     bool: BoxedStrategy<String>,
 }
@@ -161,6 +167,7 @@ fn texts(depth: u32) -> Texts {
                 "size(event.l)",
             ])
             .boxed(),
+            double: pick(&["event.d", "0.5", "2.0", "-1.25"]).boxed(),
             string: pick(&["event.s", "event.t", "'a'", "'ab'", "''", "'ü'"]).boxed(),
             bool: pick(&[
                 "event.b",
@@ -188,7 +195,7 @@ fn texts(depth: u32) -> Texts {
             .boxed(),
         };
     }
-    let Texts { int, string, bool } = texts(depth - 1);
+    let Texts { int, double, string, bool } = texts(depth - 1);
     let operator = pick(&["+", "-", "*", "/", "%"]);
     let order = pick(&["<", "<=", ">", ">="]);
     let equality = pick(&["==", "!="]);
@@ -200,7 +207,15 @@ fn texts(depth: u32) -> Texts {
             1 => string.clone().prop_map(|s| format!("size({s})")),
             1 => int.clone().prop_map(|i| format!("(-{i})")),
             1 => (bool.clone(), int.clone(), int.clone()).prop_map(|(c, l, r)| format!("({c} ? {l} : {r})")),
+            1 => double.clone().prop_map(|d| format!("int({d})")),
             2 => int.clone(),
+        ]
+        .boxed(),
+        double: prop_oneof![
+            2 => (double.clone(), pick(&["+", "-", "*"]), double.clone())
+                .prop_map(|(l, op, r)| format!("({l} {op} {r})")),
+            1 => (double.clone(), pick(&["0.5", "4.0"])).prop_map(|(l, r)| format!("({l} / {r})")),
+            1 => int.clone().prop_map(|i| format!("double({i})")),
         ]
         .boxed(),
         string: prop_oneof![
@@ -212,6 +227,7 @@ fn texts(depth: u32) -> Texts {
         bool: prop_oneof![
             4 => (bool.clone(), logic, bool.clone()).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
             2 => (int.clone(), order.clone(), int.clone()).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
+            1 => (double.clone(), order.clone(), double).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
             1 => (string.clone(), order, string.clone()).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
             2 => (int.clone(), equality.clone(), int).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
             1 => (string.clone(), equality, string.clone()).prop_map(|(l, op, r)| format!("({l} {op} {r})")),
@@ -228,7 +244,7 @@ proptest! {
 
     #[test]
     fn both_interpreters_agree(
-        text in prop_oneof![texts(1).bool, texts(2).bool, texts(3).bool, texts(2).int, texts(2).string],
+        text in prop_oneof![texts(1).bool, texts(2).bool, texts(3).bool, texts(2).int, texts(2).double, texts(2).string],
         records in proptest::collection::vec(record(), 1..20),
     ) {
         // What we refuse at compile time, such as 1 / 0, has no value to compare.
