@@ -245,6 +245,12 @@ impl Check<'_> {
         position: usize,
     ) -> Result<(Node, Types), CompileError> {
         let [left, right] = self.sides(call, position)?;
+        if left.types.may_be(Types::OPTIONAL) || right.types.may_be(Types::OPTIONAL) {
+            return refuse(
+                position,
+                "an optional value has no `==`; use `.orValue(…)`, `.hasValue()` or has(…)",
+            );
+        }
         if !left.types.may_equal(right.types) {
             let (l, r) = (article(left.types), article(right.types));
             let hint = time_hint(&left, &right);
@@ -258,6 +264,12 @@ impl Check<'_> {
         need(&condition, Types::BOOL, "?")?;
         let yes = self.argument(call, 1, position)?;
         let no = self.argument(call, 2, position)?;
+        if yes.types.may_be(Types::OPTIONAL) != no.types.may_be(Types::OPTIONAL) {
+            return refuse(
+                position,
+                "both sides of `:` must be optional values, or neither; `.orValue(…)` gives a value",
+            );
+        }
         let types = yes.types.or(no.types);
         Ok((Node::If(Box::new([condition.node, yes.node, no.node])), types))
     }
@@ -265,6 +277,7 @@ impl Check<'_> {
     fn membership(&mut self, call: &CallExpr, position: usize) -> Result<(Node, Types), CompileError> {
         let [value, container] = self.sides(call, position)?;
         need(&container, Types::LIST.or(Types::MAP), "in")?;
+        content(&value, false)?;
         let literals = match &container.node {
             Node::List(items) => items
                 .iter()

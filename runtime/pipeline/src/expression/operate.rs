@@ -179,12 +179,6 @@ fn equal_nested(left: &Val<'_>, right: &Val<'_>, depth: u32) -> Result<bool, Fau
         (Val::String(l), Val::String(r)) => return Ok(l == r),
         (Val::Timestamp(l), Val::Timestamp(r)) | (Val::Duration(l), Val::Duration(r)) => return Ok(l == r),
         (Val::Json(l), Val::Json(r)) if l == r => return Ok(true),
-        (Val::Optional(l), Val::Optional(r)) => {
-            return match (l, r) {
-                (Some(l), Some(r)) => equal_nested(l, r, depth + 1),
-                (l, r) => Ok(l.is_none() && r.is_none()),
-            };
-        }
         _ => {}
     }
     if let (Some(l), Some(r)) = (left.items(), right.items()) {

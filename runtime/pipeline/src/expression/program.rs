@@ -90,6 +90,37 @@ pub(super) enum Node {
     Macro(Box<Macro>),
 }
 
+impl Node {
+    /// True when the value may be, or come out of, a list or map that the expression builds. Such a value may hold what
+    /// JSON has no type for, as a timestamp, so that it cannot go through a column on its way to an operator.
+    pub fn builds(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Map(_) | Self::Macro(_) => true,
+            Self::If(parts) => parts[1].builds() || parts[2].builds(),
+            Self::Arithmetic(Arithmetic::Add, sides)
+            | Self::OrValue(sides)
+            | Self::OrOptional(sides)
+            | Self::Index(sides)
+            | Self::OptionalIndex(sides) => sides.iter().any(Self::builds),
+            Self::Select(inner, _) | Self::OptionalSelect(inner, _) | Self::Optional(inner) => inner.builds(),
+            Self::Call(_, arguments) => arguments.iter().any(Self::builds),
+            _ => false,
+        }
+    }
+
+    /// True when an operator gets such a value.
+    pub fn takes_built(&self) -> bool {
+        match self {
+            Self::Arithmetic(_, sides) | Self::Order(_, sides) | Self::Equal(_, sides) => {
+                sides.iter().any(Self::builds)
+            }
+            Self::InSet(inner, _) | Self::Matches(inner, _) => inner.builds(),
+            Self::Call(_, arguments) => arguments.iter().any(Self::builds),
+            _ => false,
+        }
+    }
+}
+
 /// A loop over a list.
 #[derive(Debug)]
 pub(super) struct Macro {

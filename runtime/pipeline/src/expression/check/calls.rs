@@ -38,8 +38,8 @@ impl Check<'_> {
             ("orValue", [other]) => {
                 let (left, right) = (self.node(target)?, self.node(other)?);
                 need(&left, Types::OPTIONAL, name)?;
-                let types = Types::VALUE.or(right.types);
-                Ok((Node::OrValue(Box::new([left.node, right.node])), types))
+                content(&right, false)?;
+                Ok((Node::OrValue(Box::new([left.node, right.node])), Types::VALUE))
             }
             ("or", [other]) => {
                 let (left, right) = (self.node(target)?, self.node(other)?);
@@ -64,6 +64,7 @@ impl Check<'_> {
         match (name, arguments) {
             ("of", [value]) => {
                 let value = self.node(value)?;
+                content(&value, false)?;
                 Ok((Node::Optional(Box::new(value.node)), Types::OPTIONAL))
             }
             ("none", []) => Ok((Node::None, Types::OPTIONAL)),

@@ -70,6 +70,7 @@ impl Machine<'_> {
     /// The values of a node on some rows.
     pub fn values(&mut self, node: &Node, rows: &[u32], out: &mut Column) {
         match node {
+            _ if node.takes_built() => self.by_row(node, rows, out),
             Node::Literal(_) => {
                 if let Operand::Constant(value) = self.load(node, rows) {
                     fill(rows, value, out);

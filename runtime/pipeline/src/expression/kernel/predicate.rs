@@ -20,6 +20,7 @@ impl Machine<'_> {
     pub fn narrow(&mut self, node: &Node, rows: &mut Vec<u32>, errors: &mut Errors) {
         match node {
             _ if rows.is_empty() => {}
+            _ if node.takes_built() => self.condition(node, rows, errors),
             Node::And(sides) => self.and(sides, rows, errors),
             Node::Or(sides) => self.or(sides, rows, errors),
             Node::Not(inner) => {

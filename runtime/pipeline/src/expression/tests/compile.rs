@@ -78,6 +78,18 @@ fn types_that_cannot_fit_are_refused() {
 }
 
 #[test]
+fn optional_values_do_not_mix_with_others() {
+    let mixed = "both sides of `:` must be optional values, or neither; `.orValue(…)` gives a value";
+    refused("event.b ? event.?x : 5", 8, mixed);
+    let equal = "an optional value has no `==`; use `.orValue(…)`, `.hasValue()` or has(…)";
+    refused("event.?x == 5", 9, equal);
+    let inside = "an optional value needs `.orValue(…)`, or `?` before the key to leave it out";
+    refused("event.?x.orValue(event.?y)", 17, inside);
+    refused("optional.of(event.?y)", 12, inside);
+    refused("event.?y in [1]", 0, inside);
+}
+
+#[test]
 fn constants_are_computed_at_once() {
     refused("1 / 0", 2, "this divides by zero");
     refused("9223372036854775807 + 1", 20, "this overflows 64 bits");

@@ -207,7 +207,7 @@ fn texts(depth: u32) -> Texts {
             1 => string.clone().prop_map(|s| format!("size({s})")),
             1 => int.clone().prop_map(|i| format!("(-{i})")),
             1 => (bool.clone(), int.clone(), int.clone()).prop_map(|(c, l, r)| format!("({c} ? {l} : {r})")),
-            1 => double.clone().prop_map(|d| format!("int({d})")),
+            1 => pick(&["int(event.d)", "int(-2.75)"]),
             2 => int.clone(),
         ]
         .boxed(),

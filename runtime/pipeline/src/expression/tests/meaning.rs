@@ -513,3 +513,23 @@ fn calls_on_computed_columns() {
         ],
     );
 }
+
+#[test]
+fn what_is_built_keeps_its_types() {
+    check(
+        ORDER,
+        &[
+            (
+                "[event.country, now].join('-')",
+                "error: `join` takes a list of strings, item 1 is a timestamp",
+            ),
+            ("[now][0] == now", "true"),
+            ("{'t': now}.t.getFullYear() + event.n", "2029"),
+            ("[now] == [now, now].filter(t, t < timestamp(event.ts)) + [now]", "true"),
+            ("{1: 'a'}[event.n - 2].startsWith('a')", "true"),
+            ("(event.yes ? [now] : []) == [now]", "true"),
+            ("(event.words + [now]).exists(w, w == now)", "true"),
+            ("[duration('1s')] == [event.country]", "false"),
+        ],
+    );
+}
