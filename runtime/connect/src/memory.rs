@@ -12,15 +12,19 @@
 
 mod coordinator;
 mod fault;
+mod fetch;
 mod io;
 mod partition;
+mod reader;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use fault::{Call, Fault, Faults, Operation};
 pub use io::Io;
+pub use reader::Reader;
 
-use crate::door::{IoError, Partitioning, TopicInfo, TopicPartition};
+use crate::door::{IoError, Partitioning, TopicPartition};
 use crate::partitioner::partition_of;
 use coordinator::{Coordinator, Ended, Refusal, Session};
 use partition::{Limit, Partition};
@@ -253,33 +257,6 @@ impl Log {
     }
 }
 
-/// Reads committed records of all partitions of a topic, each once.
-pub struct Reader {
-    log: Log,
-    topic: String,
-    positions: Vec<i64>,
-}
-
-impl Reader {
-    /// What was committed since the last call, with the partition, at most one batch per partition.
-    pub fn read(&mut self) -> Result<Vec<(u32, RecordBatch)>, IoError> {
-        let state = self.log.lock();
-        let limit = Limit { uncommitted: false, ..state.settings.limit() };
-        let mut new = Vec::new();
-        let partitions = state.topic(&self.topic)?.partitions.iter();
-        for ((number, partition), position) in (0..).zip(partitions).zip(&mut self.positions) {
-            let mut batch = RecordBatch::new();
-            let of = TopicPartition { topic: self.topic.clone(), partition: number };
-            *position =
-                partition.read(*position, limit, &mut batch).map_err(|_| out_of_range(&of, *position))?;
-            if !batch.is_empty() {
-                new.push((number, batch));
-            }
-        }
-        Ok(new)
-    }
-}
-
 impl Settings {
     fn limit(&self) -> Limit {
         Limit {
@@ -295,35 +272,6 @@ fn out_of_range(at: &TopicPartition, offset: i64) -> IoError {
 }
 
 impl State {
-    fn make_topic(&mut self, name: &str, partitions: u32, own: bool) {
-        self.topics_made += 1;
-        let topic = Topic {
-            id: format!("memory-{:016x}-{}", self.settings.seed, self.topics_made),
-            message_bytes_max: self.settings.message_bytes_max,
-            own,
-            partitions: (0..partitions.max(1)).map(|_| Partition::default()).collect(),
-        };
-        self.topics.insert(name.to_owned(), topic);
-    }
-
-    fn topic(&self, name: &str) -> Result<&Topic, IoError> {
-        self.topics.get(name).ok_or_else(|| IoError::TopicNotFound { topic: name.to_owned() })
-    }
-
-    fn topic_mut(&mut self, name: &str) -> Result<&mut Topic, IoError> {
-        self.topics.get_mut(name).ok_or_else(|| IoError::TopicNotFound { topic: name.to_owned() })
-    }
-
-    fn partition(&self, of: &TopicPartition) -> Result<&Partition, IoError> {
-        let found = self.topic(&of.topic)?.partitions.get(of.partition as usize);
-        found.ok_or_else(|| IoError::TopicNotFound { topic: of.topic.clone() })
-    }
-
-    fn partition_mut(&mut self, of: &TopicPartition) -> Result<&mut Partition, IoError> {
-        let found = self.topic_mut(&of.topic)?.partitions.get_mut(of.partition as usize);
-        found.ok_or_else(|| IoError::TopicNotFound { topic: of.topic.clone() })
-    }
-
     /// Which rows go to which partition; refuses what the topic cannot take.
     fn route(
         &self,
@@ -413,13 +361,5 @@ impl State {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    }
-
-    fn info(&self, name: &str) -> Option<TopicInfo> {
-        self.topics.get(name).map(|topic| TopicInfo {
-            id: topic.id.clone(),
-            partitions: topic.partitions.len() as u32,
-            message_bytes_max: topic.message_bytes_max,
-        })
     }
 }

@@ -14,7 +14,10 @@ use pipeline::record::RecordBatch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::Offset;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an admin client is used.
+const ADMIN_LIFE: Duration = Duration::from_mins(10);
 
 /// What a record costs in its batch beside key, value and headers, generously.
 const RECORD_OVERHEAD: usize = 128;
@@ -26,7 +29,8 @@ pub struct Io {
     reader: Reader,
     writer: Writer,
     lookup: Lookup,
-    topics: Topics,
+    /// Made when it is needed and made anew when it is old: nobody can empty the log queue of an admin client.
+    topics: Option<(Topics, Instant)>,
     /// Of topics that were written to or described.
     known: HashMap<String, TopicInfo>,
     /// Bytes queued since the last flush, of topics that take small batches only.
@@ -44,11 +48,20 @@ impl Io {
             reader: Reader::new(settings)?,
             writer: Writer::new(settings, transactional_id)?,
             lookup: Lookup::new(settings)?,
-            topics: Topics::new(settings)?,
+            topics: None,
             known: HashMap::new(),
             queued: HashMap::new(),
             settings: settings.clone(),
         })
+    }
+
+    fn admin(&mut self) -> Result<(&Topics, &mut Wire), IoError> {
+        let young = self.topics.take().filter(|(_, made)| made.elapsed() < ADMIN_LIFE);
+        let topics = match young {
+            Some(topics) => topics,
+            None => (Topics::new(&self.settings)?, Instant::now()),
+        };
+        Ok((&self.topics.insert(topics).0, &mut self.wire))
     }
 
     fn known(&mut self, topic: &str) -> Result<TopicInfo, IoError> {
@@ -185,7 +198,7 @@ impl KafkaIo for Io {
         let info = TopicInfo {
             id: found.id,
             partitions: found.partitions,
-            message_bytes_max: self.topics.message_bytes_max(topic)?,
+            message_bytes_max: self.admin()?.0.message_bytes_max(topic)?,
         };
         self.known.insert(topic.to_owned(), info.clone());
         Ok(Some(info))
@@ -205,17 +218,18 @@ impl KafkaIo for Io {
     }
 
     fn ensure_topics(&mut self, topics: &[NewTopic]) -> Result<(), IoError> {
-        self.topics.ensure(topics, &mut self.wire)
+        let (admin, wire) = self.admin()?;
+        admin.ensure(topics, wire)
     }
 
     fn delete_topics(&mut self, topics: &[String]) -> Result<(), IoError> {
         for topic in topics {
             self.known.remove(topic);
         }
-        self.topics.delete(topics)
+        self.admin()?.0.delete(topics)
     }
 
     fn delete_records(&mut self, below: &[(TopicPartition, i64)]) -> Result<(), IoError> {
-        self.topics.delete_records(below)
+        self.admin()?.0.delete_records(below)
     }
 }

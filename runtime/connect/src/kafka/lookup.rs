@@ -49,6 +49,16 @@ impl Lookup {
         }
     }
 
+    /// Logs and errors wait in the queue until somebody looks; one poll serves one.
+    fn serve_events(&self) {
+        loop {
+            let before = self.client.context().events();
+            if self.client.poll(Duration::ZERO).is_none() && self.client.context().events() == before {
+                return;
+            }
+        }
+    }
+
     /// Asks for the offsets of one time, or of the begin or the end; −1 when there is none.
     fn offsets(&self, of: &[TopicPartition], time: Offset) -> Result<Vec<i64>, IoError> {
         if of.is_empty() {
@@ -60,11 +70,10 @@ impl Lookup {
             topic: of.first().map(|at| at.topic.as_str()),
             transactional_id: "",
         };
-        // Logs and errors wait in the queue until somebody looks.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        self.serve_events();
         let asked = list(of.iter().map(|at| (at, time)), origin, self.client.context())?;
         let answered = self.client.offsets_for_times(asked, self.timeout).map_err(|error| {
-            while self.client.poll(Duration::ZERO).is_some() {}
+            self.serve_events();
             origin.error(&error, self.client.context())
         })?;
         let mut found = HashMap::new();

@@ -180,8 +180,11 @@ impl Reader {
     fn serve_events(&self) -> Result<(), IoError> {
         let origin = self.origin("poll", None);
         for _ in 0..EVENTS_MAX {
+            let before = self.consumer.context().events();
             match self.consumer.poll(Duration::ZERO) {
-                None => break,
+                None if self.consumer.context().events() == before => break,
+                // A log line was served.
+                None => {}
                 // A record here would have passed its partition's queue by.
                 Some(Ok(message)) => {
                     let detail = format!("a stray record of {}", message.topic());

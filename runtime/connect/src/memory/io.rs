@@ -1,7 +1,7 @@
 //! One worker's door to the in-memory log: positions, session, the commit in flight.
 
 use super::coordinator::{Refusal, Session};
-use super::partition::Limit;
+use super::fetch::Reading;
 use super::{DelayedEnd, Fault, Log, Operation, State, out_of_range};
 use crate::door::{
     CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicInfo, TopicPartition,
@@ -10,23 +10,14 @@ use pipeline::record::RecordBatch;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Most bytes that one `poll` hands out.
-const POLL_BYTES_MAX: usize = 8 << 20;
-
 /// A door to a [`Log`]. Dropping it leaves its open transaction open, as a crash does.
 pub struct Io {
     log: Log,
     id: String,
-    reading: BTreeMap<TopicPartition, Reading>,
+    pub(super) reading: BTreeMap<TopicPartition, Reading>,
     /// Where the next poll starts, so that no partition starves.
-    turn: usize,
+    pub(super) turn: usize,
     producer: Producer,
-}
-
-struct Reading {
-    position: i64,
-    paused: bool,
-    end_told: Option<i64>,
 }
 
 /// What the client knows of its own transaction.
@@ -98,57 +89,6 @@ impl Io {
             (None, false) => Err(misuse(operation, "no transaction is open")),
             (None, true) => Ok(session),
         }
-    }
-
-    /// Hands out what one partition has; true when that was something.
-    fn take(
-        state: &State,
-        at: &TopicPartition,
-        reading: &mut Reading,
-        limit: Limit,
-        into: &mut Vec<Fetched>,
-    ) -> Result<usize, IoError> {
-        let partition = state.partition(at)?;
-        let mut batch = RecordBatch::new();
-        let position = reading.position;
-        reading.position =
-            partition.read(position, limit, &mut batch).map_err(|_| out_of_range(at, position))?;
-        let bytes = batch.byte_len();
-        if !batch.is_empty() {
-            into.push(Fetched::Records { from: at.clone(), batch });
-        }
-        let stable =
-            if limit.uncommitted { partition.high_watermark() } else { partition.last_stable_offset() };
-        if reading.position == stable && reading.end_told != Some(stable) {
-            reading.end_told = Some(stable);
-            into.push(Fetched::End { of: at.clone(), offset: stable });
-        }
-        Ok(bytes)
-    }
-
-    fn poll_once(&mut self, state: &mut State, into: &mut Vec<Fetched>) -> Result<(), IoError> {
-        for (at, reading) in &self.reading {
-            let partition = state.partition(at)?;
-            if reading.position < partition.log_start() || reading.position > partition.high_watermark() {
-                return Err(out_of_range(at, reading.position));
-            }
-        }
-        let count = self.reading.len().max(1);
-        let mut bytes = 0;
-        for step in 0..self.reading.len() {
-            if bytes >= POLL_BYTES_MAX {
-                break;
-            }
-            let limit = state.next_limit();
-            let at = (self.turn + step) % count;
-            if let Some((at, reading)) = self.reading.iter_mut().nth(at)
-                && !reading.paused
-            {
-                bytes += Self::take(state, at, reading, limit, into)?;
-            }
-        }
-        self.turn = (self.turn + 1) % count;
-        Ok(())
     }
 
     /// Flush, then `EndTxn`.
@@ -414,26 +354,6 @@ impl KafkaIo for Io {
                 deleted.map_err(|_| out_of_range(at, *offset))
             })
         })
-    }
-}
-
-impl State {
-    fn ensure(&mut self, wanted: &NewTopic) -> Result<(), IoError> {
-        let refused = |setting: &str, detail: String| {
-            Err(IoError::Refused { setting: format!("{setting} of topic `{}`", wanted.name), detail })
-        };
-        match self.topics.get(&wanted.name) {
-            None => {
-                self.make_topic(&wanted.name, wanted.partitions, true);
-                Ok(())
-            }
-            Some(topic) if topic.partitions.len() != wanted.partitions as usize => refused(
-                "number of partitions",
-                format!("it has {}, not {}", topic.partitions.len(), wanted.partitions),
-            ),
-            Some(topic) if !topic.own => refused("cleanup.policy", "it was made by somebody else".to_owned()),
-            Some(_) => Ok(()),
-        }
     }
 }
 
