@@ -5,10 +5,13 @@
 use crate::plan::{SinkId, StageId};
 use crate::record::RecordBatch;
 
+/// A batch of a sink takes no more records from this size on; spans reach to 4 GiB.
+const BATCH_BYTES_MAX: usize = 64 << 20;
+
 /// Everything that a unit made since the effects were last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Records for sinks, in order, one batch per sink that has any.
+    /// Records for sinks, in order. A sink comes again when its last batch has become large.
     pub outputs: Vec<(SinkId, RecordBatch)>,
     /// Blocks for units of later stages, in order.
     pub blocks: Vec<Block>,
@@ -43,9 +46,10 @@ pub struct Counters {
 }
 
 impl Effects {
-    /// The batch that collects records for a sink.
+    /// The batch that collects records for a sink, with room for one that is as large as a record can be.
     pub fn output(&mut self, sink: SinkId) -> &mut RecordBatch {
-        let at = self.outputs.iter().position(|(id, _)| *id == sink).unwrap_or_else(|| {
+        let last = self.outputs.iter().rposition(|(id, _)| *id == sink);
+        let at = last.filter(|at| self.outputs[*at].1.byte_len() < BATCH_BYTES_MAX).unwrap_or_else(|| {
             self.outputs.push((sink, RecordBatch::new()));
             self.outputs.len() - 1
         });
@@ -66,8 +70,7 @@ impl Effects {
     /// Adds what another step of the same unit made, behind what is here.
     pub fn append(&mut self, other: &mut Effects) {
         for (sink, batch) in other.outputs.drain(..) {
-            let mine = self.output(sink);
-            (0..batch.len()).for_each(|row| mine.push_from(&batch, row));
+            (0..batch.len()).for_each(|row| self.output(sink).push_from(&batch, row));
         }
         self.blocks.append(&mut other.blocks);
         self.counters.add(std::mem::take(&mut other.counters));

@@ -31,7 +31,7 @@ use crate::step::map::{Map, Remake};
 use crate::step::route::Route;
 use crate::step::sink;
 use crate::step::source::{Moment, SourceStep};
-use crate::watermark::{Channels, Combined, Condition, Feed, START_OF_TIME};
+use crate::watermark::{Channels, Combined, Condition, END_OF_TIME, Feed, START_OF_TIME};
 use crate::window::assign::Assign;
 use crate::window::merge::Merge;
 use flow::{Flow, Round, Selection, Timing, in_order};
@@ -166,7 +166,8 @@ impl Unit {
             Input::Repartition { .. } => None,
         });
         let future_ms = sources.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
-        let combined = Combined::new(feeds, true);
+        let mut combined = Combined::new(feeds, true);
+        combined.update(&channels);
         Ok(Unit { plan, stage, index, channels, combined, operators, future_ms, spare: Spare::default() })
     }
 
@@ -214,8 +215,7 @@ impl Unit {
         self.combined.update(&self.channels);
     }
 
-    /// A block of unit `channel.partition` of the stage before. A stage that merges several windows reads its topic
-    /// once for each, as one input each; an input passes over the blocks of the others.
+    /// A block of unit `channel.partition` of the stage before.
     pub fn on_block(
         &mut self,
         channel: Channel,
@@ -228,11 +228,14 @@ impl Unit {
             _ => None,
         });
         let merge = merge.ok_or(BlockError::UnknownInput { input: channel.input })?;
-        let Some(status) = merge.take(payload, out)? else { return Ok(()) };
+        let status = merge.take(payload, out)?;
         let state = self.channels.open(channel);
+        let before = *state;
         state.condition = status.condition;
         state.watermark_ms = state.watermark_ms.max(status.watermark_ms);
-        self.close_windows(clock_ms, out);
+        if *state != before {
+            self.close_windows(clock_ms, out);
+        }
         Ok(())
     }
 
@@ -268,6 +271,9 @@ impl Unit {
 
     /// How far event time has come over all channels: none before each has spoken, `i64::MAX` when all have ended.
     pub fn watermark_ms(&self) -> Option<i64> {
+        if self.combined.has_ended() {
+            return Some(END_OF_TIME);
+        }
         Some(self.combined.watermark_ms()).filter(|watermark_ms| *watermark_ms != START_OF_TIME)
     }
 
@@ -342,36 +348,44 @@ impl Unit {
     /// Closes what the watermarks have passed, and runs the rows through the nodes behind. Rows are judged by the
     /// watermarks before they move, so they are never late.
     fn close_windows(&mut self, clock_ms: i64, out: &mut Effects) {
-        let plan = Arc::clone(&self.plan);
-        let desk = Desk { sink: plan.dead_letter_sink(), pipeline: plan.name() };
+        let mut rows = RecordBatch::new();
         for at in 0..self.operators.len() {
-            let Kind::Merge { id, merge, decoder, .. } = &mut self.operators[at].kind else { continue };
-            if !merge.advance(&self.channels) {
-                continue;
+            let Kind::Merge { merge, .. } = &mut self.operators[at].kind else { continue };
+            if merge.advance(&self.channels) {
+                while self.close_some(at, &mut rows, clock_ms, out) {}
             }
-            let mut rows = RecordBatch::new();
-            merge.close(plan.sources(), desk, &mut rows, out);
-            if rows.is_empty() {
-                continue;
-            }
-            let mut frame = std::mem::take(&mut self.spare.frame);
-            decoder.decode(&rows, &mut frame);
-            let round = Round {
-                desk,
-                input: &rows,
-                source: None,
-                topic: None,
-                partition: self.index,
-                channel: None,
-                clock_ms,
-                times: &[],
-                catch_up_ms: START_OF_TIME,
-            };
-            let (batch, all) = (Cow::Borrowed(&rows), (0..rows.len() as u32).collect());
-            let flow = Flow { maker: *id, batch, frame, origins: None, has_tombstones: false };
-            self.spare.frame = self.run(at, &round, flow, all, out);
         }
         self.advance_assigns();
+    }
+
+    /// Makes some rows of closing windows; true when there are more.
+    fn close_some(&mut self, at: usize, rows: &mut RecordBatch, clock_ms: i64, out: &mut Effects) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let desk = Desk { sink: plan.dead_letter_sink(), pipeline: plan.name() };
+        let Kind::Merge { id, merge, decoder, .. } = &mut self.operators[at].kind else { return false };
+        rows.clear();
+        let more = merge.close(plan.sources(), desk, rows, out);
+        if rows.is_empty() {
+            return more;
+        }
+        let mut frame = std::mem::take(&mut self.spare.frame);
+        decoder.decode(rows, &mut frame);
+        let round = Round {
+            desk,
+            input: rows,
+            source: None,
+            topic: None,
+            partition: self.index,
+            channel: None,
+            clock_ms,
+            times: &[],
+            catch_up_ms: START_OF_TIME,
+        };
+        let all = (0..rows.len() as u32).collect();
+        let batch = Cow::Borrowed(&*rows);
+        let flow = Flow { maker: *id, batch, frame, origins: None, has_tombstones: false };
+        self.spare.frame = self.run(at, &round, flow, all, out);
+        more
     }
 
     /// Sends the records of node `first` through all nodes behind it. Gives back the frame.

@@ -158,13 +158,18 @@ impl Combined {
         self.status.watermark_ms
     }
 
+    /// True when nothing can come over any channel.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.condition == Condition::Ended
+    }
+
     pub(crate) fn restore(&mut self, status: Status) {
         self.status = status;
     }
 
     /// Looks at the channels again; true when the watermark moved.
     pub(crate) fn update(&mut self, channels: &Channels) -> bool {
-        let (mut lowest, mut active, mut idle) = (END_OF_TIME, false, false);
+        let (mut lowest, mut active, mut idle, mut ended) = (END_OF_TIME, false, false, false);
         for state in channels.iter() {
             let Some(feed) = self.feeds.iter().find(|feed| feed.input == state.channel.input) else {
                 continue;
@@ -175,7 +180,7 @@ impl Combined {
                     lowest = lowest.min(behind(state.watermark_ms, feed.behind_ms));
                 }
                 Condition::Idle => idle = true,
-                Condition::Ended => {}
+                Condition::Ended => ended = true,
             }
         }
         let before = self.status.watermark_ms;
@@ -184,8 +189,8 @@ impl Combined {
             (false, false) => Condition::Ended,
             _ => Condition::Active,
         };
-        // Channels that are all idle say nothing: the watermark stays.
-        if active || !idle {
+        // Channels that are all idle say nothing: the watermark stays. So it does without channels: one may come.
+        if active || (ended && !idle) {
             self.status.watermark_ms = before.max(lowest);
         }
         self.status.watermark_ms > before
@@ -263,7 +268,11 @@ mod tests {
         assert_eq!(combined.status(), Status { condition: Condition::Ended, watermark_ms: END_OF_TIME });
         let mut none = Combined::new(vec![Feed { input: 3, behind_ms: 5 }], true);
         none.update(&channels);
-        assert_eq!(none.status().condition, Condition::Ended, "a unit without channels holds nobody back");
+        let expected = Status { condition: Condition::Ended, watermark_ms: START_OF_TIME };
+        assert_eq!(none.status(), expected, "a unit without channels holds nobody back until it gets one");
+        channels.open(Channel { input: 3, partition: 0 }).watermark_ms = 7;
+        none.update(&channels);
+        assert_eq!(none.status(), Status { condition: Condition::Active, watermark_ms: 2 });
     }
 
     #[test]

@@ -12,9 +12,8 @@ pub(crate) fn run(sink: SinkId, flows: &[Flow<'_>], selections: Vec<Selection>, 
         return;
     }
     out.counters.records_out += rows as u64;
-    let to = out.output(sink);
     for run in &runs {
         let batch = &flows[run.flow].batch;
-        run.rows.iter().for_each(|row| to.push_from(batch, *row as usize));
+        run.rows.iter().for_each(|row| out.output(sink).push_from(batch, *row as usize));
     }
 }

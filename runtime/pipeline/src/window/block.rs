@@ -29,7 +29,7 @@ pub enum BlockError {
         /// Version byte.
         found: u8,
     },
-    /// It belongs to a window with other keys, aggregates or size.
+    /// It was written for another window, or for one with other keys, aggregates or size.
     #[error("the block is of another window")]
     OtherWindow,
     /// It is broken.
@@ -63,7 +63,7 @@ pub(crate) fn shape(window: &Window) -> Vec<u8> {
     out
 }
 
-/// The node that writes blocks. A topic carries the blocks of all windows that its stage merges.
+/// The node that writes blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
     pub(crate) stage: StageId,
@@ -80,12 +80,12 @@ pub(crate) fn put_header(out: &mut Vec<u8>, writer: Writer, status: Status, shap
     put_slice(out, shape);
 }
 
-/// Takes the beginning off a block; none when another node wrote it, which another input reads.
+/// Takes the beginning off a block; gives the status of its writer.
 pub(crate) fn read_header(
     reader: &mut Reader<'_>,
     writer: Writer,
     expected: &[u8],
-) -> Result<Option<Status>, BlockError> {
+) -> Result<Status, BlockError> {
     if reader.take(2, "magic") != Ok(MAGIC) {
         return Err(BlockError::NotABlock);
     }
@@ -97,9 +97,9 @@ pub(crate) fn read_header(
     let stage = reader.varint("writing stage").map_err(BlockError::Malformed)?;
     let node = reader.varint("writing node").map_err(BlockError::Malformed)?;
     if (stage, node) != (u64::from(writer.stage.0), u64::from(writer.node.0)) {
-        return Ok(None);
+        return Err(BlockError::OtherWindow);
     }
     let status = Status::decode(reader).map_err(BlockError::Malformed)?;
     let shape = reader.slice("shape").map_err(BlockError::Malformed)?;
-    if shape == expected { Ok(Some(status)) } else { Err(BlockError::OtherWindow) }
+    if shape == expected { Ok(status) } else { Err(BlockError::OtherWindow) }
 }

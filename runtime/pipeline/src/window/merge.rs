@@ -18,6 +18,9 @@ use crate::window::{Slices, key};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Rows of closing windows that go through the nodes behind at once.
+const ROWS_MAX: usize = 8 << 10;
+
 /// The merging side of one window step in one unit.
 #[derive(Debug)]
 pub(crate) struct Merge {
@@ -31,8 +34,18 @@ pub(crate) struct Merge {
     combined: Combined,
     /// By start, so in the order of closing.
     open: BTreeMap<i64, OpenWindow>,
+    /// The window whose rows are being made; none between calls of the unit.
+    closing: Option<Closing>,
     spare: Vec<OpenWindow>,
     ids: Vec<u32>,
+}
+
+/// A closed window that still has rows to make.
+#[derive(Debug)]
+struct Closing {
+    start_ms: i64,
+    window: OpenWindow,
+    next_group: u32,
 }
 
 /// A window that takes records.
@@ -59,21 +72,20 @@ impl Merge {
             aggregate_names: window.aggregates.iter().map(|aggregate| json(&aggregate.name)).collect(),
             combined,
             open: BTreeMap::new(),
+            closing: None,
             spare: Vec::new(),
             ids: Vec::new(),
         }
     }
 
-    /// Merges a block; gives what its writer says of its watermark. A block for another window is passed over.
-    pub(crate) fn take(&mut self, payload: &[u8], out: &mut Effects) -> Result<Option<Status>, BlockError> {
+    /// Merges a block; gives what its writer says of its watermark.
+    pub(crate) fn take(&mut self, payload: &[u8], out: &mut Effects) -> Result<Status, BlockError> {
         let mut reader = Reader::new(payload);
-        let Some(status) = block::read_header(&mut reader, self.writer, &self.shape)? else {
-            return Ok(None);
-        };
+        let status = block::read_header(&mut reader, self.writer, &self.shape)?;
         self.take_slices(&mut reader, out).map_err(BlockError::Malformed)?;
         self.take_wholes(&mut reader, out).map_err(BlockError::Malformed)?;
         reader.end("end of the block").map_err(BlockError::Malformed)?;
-        Ok(Some(status))
+        Ok(status)
     }
 
     fn take_slices(&mut self, reader: &mut Reader<'_>, out: &mut Effects) -> Result<(), Malformed> {
@@ -146,26 +158,42 @@ impl Merge {
         self.combined.update(channels)
     }
 
-    /// Closes the windows that the watermark has passed; their rows are appended to `rows`, window by window.
+    /// Closes the windows that the watermark has passed; their rows are appended to `rows`, window by window, up to a
+    /// number. True when there are more.
     pub(crate) fn close(
         &mut self,
         sources: &[Source],
         desk: Desk<'_>,
         rows: &mut RecordBatch,
         out: &mut Effects,
-    ) {
-        while let Some(entry) = self.open.first_entry() {
-            let start_ms = *entry.key();
-            if self.slices.closes_at(start_ms) > self.combined.watermark_ms() {
-                break;
+    ) -> bool {
+        while rows.len() < ROWS_MAX {
+            let Some(mut closing) = self.closing.take().or_else(|| self.next_to_close()) else {
+                return false;
+            };
+            if closing.next_group == 0 {
+                close::add_held(&mut closing.window, &self.window, sources, desk, out);
             }
-            let mut window = entry.remove();
-            close::add_held(&mut window, &self.window, sources, desk, out);
-            self.write_rows(start_ms, &window, rows);
-            window.groups.clear();
-            if self.spare.len() < 2 {
-                self.spare.push(window);
+            if self.write_rows(&mut closing, rows) {
+                self.closing = Some(closing);
+            } else {
+                self.recycle(closing.window);
             }
+        }
+        true
+    }
+
+    fn next_to_close(&mut self) -> Option<Closing> {
+        let entry = self.open.first_entry()?;
+        let start_ms = *entry.key();
+        let closes = self.slices.closes_at(start_ms) <= self.combined.watermark_ms();
+        closes.then(|| Closing { start_ms, window: entry.remove(), next_group: 0 })
+    }
+
+    fn recycle(&mut self, mut window: OpenWindow) {
+        window.groups.clear();
+        if self.spare.len() < 2 {
+            self.spare.push(window);
         }
     }
 

@@ -226,7 +226,7 @@ impl Rig {
         let (clock_ms, owner) = (self.clock_ms, self.owner(partition));
         let mut out = Effects::default();
         self.unit(0, owner).on_batch(Channel { input, partition }, &batch, clock_ms, &mut out);
-        self.take(0, owner, out);
+        self.take(owner, out);
     }
 
     pub fn idle(&mut self, partition: u32) {
@@ -241,7 +241,7 @@ impl Rig {
         let (clock_ms, owner) = (self.clock_ms, self.owner(partition));
         let mut out = Effects::default();
         self.unit(0, owner).on_tick(tick, clock_ms, &mut out);
-        self.take(0, owner, out);
+        self.take(owner, out);
     }
 
     /// Ends all inputs and runs everything dry.
@@ -266,7 +266,7 @@ impl Rig {
         let mut out = Effects::default();
         self.unit(stage, index).on_commit(&mut out);
         assert!(!self.unit(stage, index).needs_commit(), "a commit leaves no news");
-        self.take(stage, index, out);
+        self.take(index, out);
     }
 
     /// Hands over the blocks that wait for a stage.
@@ -284,7 +284,7 @@ impl Rig {
         let clock_ms = self.clock_ms;
         let mut out = Effects::default();
         self.unit(stage, index).on_block(channel, &payload, clock_ms, &mut out).unwrap();
-        self.take(stage, index, out);
+        self.take(index, out);
         true
     }
 
@@ -303,22 +303,21 @@ impl Rig {
     /// Puts all units through their own snapshots.
     pub fn restart_all(&mut self) {
         let all: Vec<_> = self.units.keys().copied().collect();
-        all.into_iter().for_each(|(stage, index)| self.restart(stage, index));
+        for (stage, index) in all {
+            self.restart(stage, index);
+        }
     }
 
-    fn take(&mut self, stage: u16, index: u32, out: Effects) {
+    fn take(&mut self, index: u32, out: Effects) {
         self.counters.add(out.counters);
         for (sink, batch) in out.outputs {
             let all = self.outputs.entry(sink.0).or_default();
             (0..batch.len()).for_each(|row| all.push_from(&batch, row));
         }
         for block in out.blocks {
+            let channel = Channel { input: block.input, partition: index };
             let queue = self.blocks.entry((block.stage.0, block.unit)).or_default();
-            for (input, kind) in (0..).zip(&self.plan.stage(block.stage).inputs) {
-                if matches!(kind, Input::Repartition { stage: from, .. } if from.0 == stage) {
-                    queue.push_back((Channel { input, partition: index }, block.payload.clone()));
-                }
-            }
+            queue.push_back((channel, block.payload));
         }
     }
 

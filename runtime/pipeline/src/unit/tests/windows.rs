@@ -244,3 +244,18 @@ fn a_unit_without_partitions_holds_nobody_back() {
     rig.settle();
     assert_eq!(rig.values(OUT).len(), 1);
 }
+
+#[test]
+fn a_window_of_many_groups_comes_out_whole_and_in_order() {
+    let mut rig = counting(0, 0);
+    let users: Vec<String> = (0..20_000).map(|user| user.to_string()).collect();
+    let clicks: Vec<(&str, i64)> = users.iter().map(|user| (user.as_str(), 1)).collect();
+    feed(&mut rig, &clicks);
+    feed(&mut rig, &[("late", 61_000)]);
+    rig.settle();
+    let values = rig.values(OUT);
+    assert_eq!(values.len(), 20_000);
+    for (value, user) in values.iter().zip(&users) {
+        assert!(value.starts_with(&format!(r#"{{"user":"{user}","#)) && value.ends_with(r#""clicks":1}"#));
+    }
+}

@@ -1,6 +1,6 @@
 //! The end of a window: what was held is added or becomes a dead letter, and each group becomes a row.
 
-use super::{Merge, OpenWindow};
+use super::{Closing, Merge, OpenWindow, ROWS_MAX};
 use crate::aggregate::{Exact, Scalar, Total, add_scalar_number};
 use crate::dead_letter::{Desk, Fault, Reason};
 use crate::effect::Effects;
@@ -81,12 +81,15 @@ fn topic(source: &Source) -> &str {
 }
 
 impl Merge {
-    /// Appends one row per group, in the order in which the groups came.
-    pub(super) fn write_rows(&self, start_ms: i64, window: &OpenWindow, rows: &mut RecordBatch) {
-        let end_ms = self.slices.end_of(start_ms);
-        let bounds = bounds(start_ms, end_ms);
+    /// Appends one row per group, in the order in which the groups came, while there is room. True when some are left.
+    pub(super) fn write_rows(&self, closing: &mut Closing, rows: &mut RecordBatch) -> bool {
+        let end_ms = self.slices.end_of(closing.start_ms);
+        let bounds = bounds(closing.start_ms, end_ms);
+        let window = &closing.window;
         let (mut record_key, mut value) = (Vec::new(), Vec::new());
-        for group in 0..window.groups.len() as u32 {
+        while rows.len() < ROWS_MAX && (closing.next_group as usize) < window.groups.len() {
+            let group = closing.next_group;
+            closing.next_group += 1;
             let key = window.groups.key(group);
             record_key.clear();
             value.clear();
@@ -104,6 +107,7 @@ impl Merge {
             let (key, value) = (Some(record_key.as_slice()), Some(value.as_slice()));
             rows.push(NewRecord { offset: 0, timestamp_ms: end_ms.saturating_sub(1), key, value });
         }
+        (closing.next_group as usize) < window.groups.len()
     }
 }
 
