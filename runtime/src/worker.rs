@@ -226,6 +226,15 @@ impl<E: Environment> Worker<E> {
         self.life.as_ref().map_or("restore", Life::place)
     }
 
+    /// What it waits for, in words for a report.
+    pub fn waiting(&self) -> String {
+        match (&self.life, self.end) {
+            (_, Some(end)) => format!("{end:?}"),
+            (Some(life), None) => format!("{} {:?}", life.place(), life.waiting()),
+            (None, None) => format!("no life until {}", self.retry_at_ms),
+        }
+    }
+
     /// The world, for who drives the worker.
     pub fn environment(&mut self) -> &mut E {
         &mut self.environment

@@ -23,7 +23,7 @@ const BASE_MS: i64 = 1_795_219_200_000;
 /// Partitions of the input.
 const PARTITIONS: u32 = 3;
 /// Moves without an end are a violation: something waits for ever.
-const MOVES_MAX: u64 = 600_000;
+const MOVES_MAX: u64 = 60_000;
 /// Most generations of one run.
 const GENERATIONS_MAX: u64 = 4;
 
@@ -245,7 +245,15 @@ impl World {
 
     fn check_moves(&mut self) -> Result<(), String> {
         self.moves += 1;
-        if self.moves > MOVES_MAX { Err(format!("nothing ends after {MOVES_MAX} moves")) } else { Ok(()) }
+        if self.moves <= MOVES_MAX {
+            return Ok(());
+        }
+        let workers = self.generations.iter().flat_map(|run| &run.workers).flatten();
+        let waits: Vec<_> = workers.map(Worker::waiting).collect();
+        Err(format!(
+            "nothing ends after {MOVES_MAX} moves, workers wait for {waits:?}, open {:?}",
+            self.log.open_transactions()
+        ))
     }
 
     /// No fault any more: the newest generation has to end the work.

@@ -15,7 +15,7 @@ use pipeline::plan::NodeKind;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::own_generation;
-use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase};
+use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase, WaitingFor};
 use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
 use protocol::journal::record::{InputPartition, JournalRecord};
 use std::collections::{BTreeMap, HashMap};
@@ -75,6 +75,8 @@ pub struct Life<Io> {
     going: GoingLive,
     lineage: Option<(Lineage, BTreeMap<String, String>)>,
     claims_in_flight: bool,
+    /// What it waits for, to be logged when it changes.
+    waiting: Option<WaitingFor>,
     live: Option<LiveState>,
 }
 
@@ -123,6 +125,7 @@ impl<Io: KafkaIo> Life<Io> {
             going: GoingLive::new(),
             lineage: None,
             claims_in_flight: false,
+            waiting: None,
             live: None,
         })
     }
@@ -167,8 +170,13 @@ impl<Io: KafkaIo> Life<Io> {
         let action = self.going.next(&self.me, &setup.defences, now.monotonic_ms, &facts);
         drop(facts);
         match action {
-            Action::Follow(_) if moved => Ok(Step::Moved),
-            Action::Follow(_) => Ok(Step::Waited),
+            Action::Follow(waiting) => {
+                if self.waiting != Some(waiting) {
+                    tracing::info!(worker = setup.worker.0, waits_for = ?waiting, "on the way to live");
+                    self.waiting = Some(waiting);
+                }
+                Ok(if moved { Step::Moved } else { Step::Waited })
+            }
             action => self.act(setup, action, timing, now).map(|()| Step::Moved),
         }
     }
@@ -201,7 +209,7 @@ impl<Io: KafkaIo> Life<Io> {
         }
         let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
         self.fetched = fetched;
-        polled?;
+        polled.map_err(|error| self.not_read(error))?;
         Ok(moved)
     }
 
@@ -273,10 +281,13 @@ impl<Io: KafkaIo> Life<Io> {
                     writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
                 known(self.io.fence(&ids), Event::Fenced)
             }
-            Action::MeasureEnds(_) => match self.io.watermarks(&self.surroundings.journals) {
-                Ok(ends) => Event::Ends(ends.into_iter().map(|(_, high)| high).collect()),
-                Err(_) => Event::CallFailed,
-            },
+            Action::MeasureEnds(slots) => {
+                let journal = |slot: &u32| self.surroundings.journals[*slot as usize].clone();
+                match self.io.watermarks(&slots.iter().map(journal).collect::<Vec<_>>()) {
+                    Ok(ends) => Event::Ends(ends.into_iter().map(|(_, high)| high).collect()),
+                    Err(_) => Event::CallFailed,
+                }
+            }
             Action::Live(grant) => {
                 let live = LiveState::new(self, setup, grant, timing, now)?;
                 self.live = Some(live);
@@ -291,6 +302,18 @@ impl<Io: KafkaIo> Life<Io> {
         };
         self.going.observe(&self.me, event);
         Ok(())
+    }
+
+    /// A journal may be trimmed while a slow reader is still behind: it begins again at the start of the log, where
+    /// everything that is needed stands. An input may not.
+    pub(super) fn not_read(&self, error: IoError) -> Stop {
+        if let IoError::OffsetOutOfRange { topic, partition, .. } = &error {
+            let at = TopicPartition { topic: topic.clone(), partition: *partition };
+            if matches!(self.routes.get(&at), Some(Route::Journal(_))) {
+                return self.start_over("a journal was trimmed before it was read");
+            }
+        }
+        error.into()
     }
 
     pub(super) fn start_over(&self, why: &'static str) -> Stop {
@@ -396,6 +419,11 @@ impl<Io: KafkaIo> Life<Io> {
             seq: Some(ownership.seq().0).filter(|seq| *seq > 0),
             drain: None,
         }
+    }
+
+    /// What it waits for before it is live.
+    pub fn waiting(&self) -> Option<WaitingFor> {
+        self.waiting.filter(|_| self.live.is_none())
     }
 
     /// Where it is on its way, in one word.

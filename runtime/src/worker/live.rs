@@ -201,7 +201,7 @@ impl LiveState {
         let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
         life.fetched = fetched;
         applied?;
-        polled?;
+        polled.map_err(|error| life.not_read(error))?;
         Ok(moved)
     }
 
