@@ -1,13 +1,9 @@
 # Names only: what each does stands in the script it calls.
-.PHONY: help demo demo-down test acceptance model simulate bench images lint fmt generate
+.PHONY: help test acceptance model simulate bench images lint fmt generate
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo:            ## a cluster, Kafka, Weir and a running pipeline, from nothing
-	@e2e/demo/up
-demo-down:       ## stops what `make demo` started
-	@e2e/demo/down
 test:            ## everything that CI checks, from nothing
 	@e2e/check test
 acceptance:      ## the long figures

@@ -4,6 +4,30 @@
 check_test() {
   phase 'rust: needs' 5m bash -c "$(declare -f needs_of_rust); needs_of_rust"
   phase 'rust: format' 1m cargo fmt --all --check
-  phase 'rust: build' 30m cargo test --profile ci --workspace --locked --no-run
-  phase 'rust: tests' 10m cargo test --profile ci --workspace --locked
+  phase 'rust: build' 45m cargo test --profile ci --workspace --locked --no-run
+  phase 'rust: tests' 15m cargo test --profile ci --workspace --locked
+  phase 'programs' 15m cargo build --profile ci --workspace --locked --bins
+  phase 'sample against its oracle' 2m e2e/expected/check "$(program weir)"
+  phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
+  kafka_is_up
+  phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
+    --rate 1000 --seconds 20 --kills 2 --open-kills 2 --restore-kills 1
+}
+
+check_acceptance() {
+  check_test
+  check_kafka
+  phase 'simulation: 1000 seeds, twice' 30m "$(program simulate)" --seeds 1000 --twice
+  phase 'audit: plain workers' 15m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
+    --restart-broker 'e2e/bed/bed kafka restart'
+}
+
+check_simulate() {
+  phase 'programs' 45m cargo build --profile ci --workspace --locked --bins
+  phase 'simulation' 30m "$(program simulate)" --seeds "${SEEDS:-1000}"
+}
+
+# The path of a program of ours.
+program() {
+  echo "$CARGO_TARGET_DIR/ci/$1"
 }
