@@ -101,16 +101,15 @@ pub fn delayed_end(commits: u8, crashes: u8, inits: u8) -> Config {
     }
 }
 
-/// Two stages of one unit each, two plans, drain and resume at any time.
-pub fn two_plans(commits: u8, crashes: u8, inits: u8, drains: u8) -> Config {
+/// Two stages of one unit each, two plans, drain and resume at any time; two workers of the old plan, one of the new.
+pub fn two_plans_two_to_one(commits: u8, crashes: u8, inits: u8, drains: u8) -> Config {
     Config {
-        name: "d",
-        about: "2 stages x 1 unit, 2 plans, drain, resume",
+        name: "d 2->1",
+        about: "2 stages x 1 unit, 2 plans, drain, resume, 2 workers -> 1 worker",
         workers: vec![
             worker(1, 0, 1, 0b01, &[]),
             worker(1, 1, 1, 0b10, &[]),
-            worker(2, 0, 2, 0b01, &[(1, 0)]),
-            worker(2, 1, 2, 0b10, &[(1, 1)]),
+            worker(2, 0, 2, 0b11, &[(1, 0), (1, 1)]),
         ],
         journals: 2,
         data: Data::Blocks,
@@ -119,6 +118,20 @@ pub fn two_plans(commits: u8, crashes: u8, inits: u8, drains: u8) -> Config {
         inits,
         drains,
         ..BASE
+    }
+}
+
+/// The same with one worker of the old plan and two of the new.
+pub fn two_plans_one_to_two(commits: u8, crashes: u8, inits: u8, drains: u8) -> Config {
+    Config {
+        name: "d 1->2",
+        about: "2 stages x 1 unit, 2 plans, drain, resume, 1 worker -> 2 workers",
+        workers: vec![
+            worker(1, 0, 1, 0b11, &[]),
+            worker(2, 0, 2, 0b01, &[(1, 0)]),
+            worker(2, 1, 2, 0b10, &[(1, 0)]),
+        ],
+        ..two_plans_two_to_one(commits, crashes, inits, drains)
     }
 }
 
@@ -158,7 +171,8 @@ pub fn short() -> Vec<Config> {
         two_to_one(1, 0, 2),
         one_to_two(1, 0, 2),
         delayed_end(2, 2, 3),
-        two_plans(1, 1, 2, 1),
+        two_plans_two_to_one(1, 0, 2, 1),
+        two_plans_one_to_two(1, 0, 2, 1),
         one_unit_placed_twice(2, 2, 3),
         faults(2, 1, 3),
     ]
@@ -171,7 +185,8 @@ pub fn full() -> Vec<Config> {
         two_to_one(2, 2, 2),
         one_to_two(2, 2, 2),
         delayed_end(2, 3, 4),
-        two_plans(2, 2, 2, 2),
+        two_plans_two_to_one(2, 2, 3, 1),
+        two_plans_one_to_two(2, 2, 3, 1),
         one_unit_placed_twice(3, 3, 4),
         faults(3, 2, 3),
     ]
@@ -208,12 +223,20 @@ pub fn mutants() -> Vec<Mutant> {
             config: two_generations(2, 1, 2),
         },
         Mutant { name: "abort_drops_state", off: |d| d.abort_drops_state = false, config: faults(2, 0, 3) },
-        Mutant { name: "released_lock", off: |d| d.released_lock = false, config: two_plans(1, 1, 3, 1) },
-        Mutant { name: "end_marker", off: |d| d.end_marker = false, config: two_plans(1, 0, 2, 1) },
+        Mutant {
+            name: "released_lock",
+            off: |d| d.released_lock = false,
+            config: two_plans_one_to_two(1, 1, 3, 1),
+        },
+        Mutant {
+            name: "end_marker",
+            off: |d| d.end_marker = false,
+            config: two_plans_two_to_one(1, 0, 2, 1),
+        },
         Mutant {
             name: "drained_everywhere",
             off: |d| d.drained_everywhere = false,
-            config: two_plans(1, 0, 2, 1),
+            config: two_plans_two_to_one(1, 0, 2, 1),
         },
     ]
 }

@@ -75,9 +75,8 @@ pub struct Report {
     pub states: usize,
     pub transitions: u64,
     pub depth: u32,
-    /// Grants that were handed out, over all states: a search in which nobody goes live proves nothing.
-    pub grants: u64,
-    /// The number of records committed by each generation's first and second worker, summed over states.
+    /// Grants that were handed out over all states, by generation: a search in which nobody goes live proves nothing.
+    pub grants: [u64; 2],
     pub violation: Option<Violation>,
     /// False when the search stopped at its limit of states.
     pub exhaustive: bool,
@@ -100,7 +99,7 @@ struct Frontier {
 pub fn search(model: &mut Model, states_max: usize) -> Report {
     let mut visited = Visited::new();
     let mut report =
-        Report { states: 0, transitions: 0, depth: 0, grants: 0, violation: None, exhaustive: true };
+        Report { states: 0, transitions: 0, depth: 0, grants: [0; 2], violation: None, exhaustive: true };
     let mut frontier = Frontier::default();
     let mut buffer = Vec::with_capacity(256);
     let first = model.first();
@@ -119,7 +118,9 @@ pub fn search(model: &mut Model, states_max: usize) -> Report {
             model.successors(&world, &mut successors);
             for (label, reached) in successors.drain(..) {
                 report.transitions += 1;
-                report.grants += u64::from(label.is_grant());
+                if let Some(generation) = label.granted() {
+                    report.grants[generation - 1] += 1;
+                }
                 buffer.clear();
                 reached.encode(&mut buffer);
                 let Some(new) = visited.insert(xxh3_128(&buffer), number) else { continue };
@@ -139,6 +140,9 @@ pub fn search(model: &mut Model, states_max: usize) -> Report {
             return report;
         }
         report.depth += u32::from(!next.ends.is_empty());
+        if std::env::var_os("MODEL_PROGRESS").is_some() {
+            eprintln!("depth {}: {} states, {} of them new", report.depth, visited.len, next.ends.len());
+        }
         frontier = next;
     }
     report

@@ -92,8 +92,9 @@ enum What {
 }
 
 impl Label {
-    pub fn is_grant(&self) -> bool {
-        matches!(self.what, What::Live(_))
+    /// The generation that goes live in this step.
+    pub fn granted(&self) -> Option<usize> {
+        matches!(self.what, What::Live(_)).then_some(usize::from(self.generation))
     }
 }
 
@@ -186,30 +187,55 @@ impl Model {
     }
 
     /// Everything that can happen next.
+    ///
+    /// A worker that nobody will hear of any more (fenced while live, superseded before its Claim) takes that step before
+    /// anything else happens: it changes nothing for others, and waiting for it would only multiply states.
     pub fn successors(&mut self, world: &World, out: &mut Out) {
-        self.operator(world, out);
-        self.broker(world, out);
-        for worker in 0..self.config.workers.len() as u8 {
-            let proc = world.procs[usize::from(worker)];
-            let before = out.len();
-            match proc.run {
-                run::GOING => self.going(world, worker, &proc, out),
-                run::LIVE => self.live(world, worker, &proc, out),
-                _ => {}
-            }
-            let remembers =
-                proc.run == run::LIVE || proc.run == run::GOING && (proc.epoch > 0 || proc.lost > 0);
-            if world.crashes > 0 && remembers {
-                let mut next = *world;
-                next.crashes -= 1;
-                self.new_life(&mut next, worker, false);
-                out.push((self.label(worker, What::Crash), next));
-            }
-            for (label, next) in &mut out[before..] {
-                label.life = proc.life.max(next.procs[usize::from(worker)].life);
-            }
+        let workers = 0..self.config.workers.len() as u8;
+        if let Some(worker) = workers.clone().find(|worker| self.is_silent(world, *worker)) {
+            self.worker_steps(world, worker, out);
+        } else {
+            self.operator(world, out);
+            self.broker(world, out);
+            workers.for_each(|worker| self.worker_steps(world, worker, out));
         }
         out.iter_mut().for_each(|(_, next)| self.sort_twins(next));
+    }
+
+    fn is_silent(&mut self, world: &World, worker: u8) -> bool {
+        let proc = world.procs[usize::from(worker)];
+        match proc.run {
+            run::LIVE => proc.units != 0 && self.is_fenced(world, worker, &proc),
+            run::GOING if matches!(self.pure.phase(proc.machine), Phase::Standby) => {
+                let fresh = self.fresh(world);
+                self.ask(world, worker, &proc, fresh).1 == Decision::Gone
+            }
+            _ => false,
+        }
+    }
+
+    fn worker_steps(&mut self, world: &World, worker: u8, out: &mut Out) {
+        let proc = world.procs[usize::from(worker)];
+        let before = out.len();
+        match proc.run {
+            run::GOING => self.going(world, worker, &proc, out),
+            run::LIVE => self.live(world, worker, &proc, out),
+            _ => {}
+        }
+        let remembers = proc.run == run::LIVE || proc.run == run::GOING && (proc.epoch > 0 || proc.lost > 0);
+        if world.crashes > 0 && remembers {
+            let mut next = *world;
+            next.crashes -= 1;
+            self.new_life(&mut next, worker, false);
+            out.push((self.label(worker, What::Crash), next));
+        }
+        for (label, next) in &mut out[before..] {
+            label.life = proc.life.max(next.procs[usize::from(worker)].life);
+        }
+    }
+
+    fn fresh(&self, world: &World) -> [u8; 2] {
+        std::array::from_fn(|log| if log < self.config.journals { self.readable(world, log) } else { 0 })
     }
 
     /// Two processes of one id are the same but for what they do: which is which does not matter.
@@ -315,8 +341,7 @@ impl Model {
     }
 
     fn going(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
-        let fresh: [u8; 2] =
-            std::array::from_fn(|log| if log < self.config.journals { self.readable(world, log) } else { 0 });
+        let fresh = self.fresh(world);
         match self.pure.phase(proc.machine).clone() {
             Phase::Standby => self.decide(world, worker, proc, fresh, out),
             Phase::Releasing(..) => {
@@ -539,8 +564,8 @@ impl Model {
 
     /// C1–C4.
     fn produce(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
-        for units in 1..4u8 {
-            if units & proc.units != units || !self.has_work(world, worker, proc, units) {
+        for units in self.dirty(proc) {
+            if !self.has_work(world, worker, proc, units) {
                 continue;
             }
             let mut next = *world;
@@ -558,6 +583,12 @@ impl Model {
             self.write_commits(&mut next, worker, proc, units);
             out.push((self.label(worker, What::Produce(units)), next));
         }
+    }
+
+    /// Which units a transaction may take in: all at once, or with blocks between them any.
+    fn dirty(&self, proc: &Proc) -> Vec<u8> {
+        let all = (1..4).filter(|units| units & proc.units == *units);
+        all.filter(|units| self.config.data == Data::Blocks || *units == proc.units).collect()
     }
 
     fn has_work(&self, world: &World, worker: u8, proc: &Proc, units: u8) -> bool {
@@ -675,7 +706,7 @@ impl Model {
             .find_map(|journal| self.chain_broken(world, journal))
             .or_else(|| self.output_broken(world))
             .or_else(|| self.two_owners(world))
-            .or_else(|| label.is_grant().then(|| self.block_lost(world, label.worker)).flatten())
+            .or_else(|| label.granted().and_then(|_| self.block_lost(world, label.worker)))
     }
 
     /// Committed commits chain without gap or overlap.

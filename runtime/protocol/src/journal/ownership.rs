@@ -199,9 +199,9 @@ impl Ownership {
         self.commit.map(|(owner, _)| owner)
     }
 
-    /// The highest generation that has claimed, 0 when none has.
+    /// The highest generation that has written here, 0 when none has.
     pub fn highest_generation(&self) -> Generation {
-        self.claims.iter().map(|(_, claim)| claim.owner.generation()).max().unwrap_or_default()
+        self.writers.last().map(|writer| writer.generation).unwrap_or_default()
     }
 
     /// The newest Claim of the highest generation.
