@@ -1,7 +1,8 @@
 //! The model: an exhaustive search over small worlds, driven by the decision functions of the crate itself.
 //!
 //! `model --short` takes the sizes that fit a few minutes, `--full` those that the design promises, `--mutants` switches
-//! off each defence in turn and shows the shortest way to the harm that it does, `--only NAME` one configuration.
+//! off each defence in turn and shows the shortest way to the harm that it does, `--only NAME` one configuration or
+//! defence; `--commits`, `--crashes`, `--inits` and `--drains` change the sizes.
 
 mod configs;
 mod pure;
@@ -23,12 +24,19 @@ fn main() -> ExitCode {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let only =
         arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u8>().ok()
+    };
     let mut good = true;
     if !has("--mutants") || has("--short") || has("--full") {
         let configs = if has("--full") { configs::full() } else { configs::short() };
-        for config in
-            configs.into_iter().filter(|config| only.is_none_or(|name| config.name.starts_with(name)))
-        {
+        let chosen = |config: &Config| only.is_none_or(|name| config.name.starts_with(name));
+        for mut config in configs.into_iter().filter(chosen) {
+            config.commits = number("--commits").unwrap_or(config.commits);
+            config.crashes = number("--crashes").unwrap_or(config.crashes);
+            config.inits = number("--inits").unwrap_or(config.inits);
+            config.drains = number("--drains").unwrap_or(config.drains);
             good &= holds(config);
         }
     }
