@@ -99,7 +99,12 @@ impl Faults for Network {
             (_, 1 | 4) => (Fault::LoseAnswer, "lose-answer"),
             _ => (Fault::Unreachable, "unreachable"),
         };
-        let place = *self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        // A step goes from one place to the next; the request tells which of the two it belongs to.
+        let place = match call.operation {
+            Operation::Fence => "fence",
+            Operation::InitTransactions => "claim",
+            _ => *self.place.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         self.matrix.lock().unwrap_or_else(PoisonError::into_inner).add(name, place);
         fault
     }

@@ -430,9 +430,9 @@ impl<Io: KafkaIo> Life<Io> {
     pub fn place(&self) -> &'static str {
         match (&self.live, self.going.phase()) {
             (Some(_), _) => "live",
-            (None, Phase::Initialising(_) | Phase::Claiming(_) | Phase::Releasing { .. }) => "claim",
-            (None, Phase::Fencing { .. }) => "fence",
-            (None, Phase::Measuring { .. } | Phase::Reading { .. }) => "read",
+            (None, Phase::Initialising(_) | Phase::Claiming(_)) => "claim",
+            (None, Phase::Releasing { .. } | Phase::Fencing { .. } | Phase::Measuring { .. }) => "fence",
+            (None, Phase::Reading { .. }) => "read",
             (None, _) => "restore",
         }
     }
