@@ -5,10 +5,12 @@
 
 mod chance;
 mod faults;
+mod mutants;
 mod world;
 
 pub use chance::Chance;
 pub use faults::Matrix;
+pub use mutants::{MUTANTS, without};
 pub use world::{Outcome, Violation, simulate};
 
 /// The pipelines that are simulated: one stage, two and three.

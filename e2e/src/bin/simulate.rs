@@ -1,7 +1,7 @@
 //! `simulate`: many seeds; prints the matrix of faults and steps, and ends with 0 only when no promise was broken.
 
 use clap::Parser;
-use e2e::simulation::{Matrix, simulate};
+use e2e::simulation::{MUTANTS, Matrix, simulate, without};
 use protocol::defences::Defences;
 
 /// Seeded simulation of the protocol over the log in memory.
@@ -16,10 +16,16 @@ struct Arguments {
     /// Run each seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
+    /// Switch each defence off in turn, and show the first schedule in which its absence does harm.
+    #[arg(long)]
+    mutants: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.mutants {
+        return mutants(&arguments);
+    }
     let (mut matrix, mut moves, mut violations) = (Matrix::default(), 0, 0);
     for seed in arguments.first..arguments.first + arguments.seeds {
         let outcome = simulate(seed, Defences::ALL);
@@ -40,5 +46,22 @@ fn main() -> anyhow::Result<()> {
     let zero = matrix.zero_cells();
     anyhow::ensure!(violations == 0, "{violations} seeds broke a promise");
     anyhow::ensure!(zero.is_empty() || arguments.seeds < 1_000, "never met: {zero:?}");
+    Ok(())
+}
+
+fn mutants(arguments: &Arguments) -> anyhow::Result<()> {
+    let seeds = arguments.first..arguments.first + arguments.seeds;
+    let mut survivors = Vec::new();
+    for (name, mutation) in MUTANTS {
+        let mut runs = seeds.clone().map(|seed| (seed, simulate(seed, without(mutation))));
+        match runs.find_map(|(seed, outcome)| outcome.violation.map(|violation| (seed, violation))) {
+            None => survivors.push(name),
+            Some((seed, violation)) => {
+                println!("without {name}: seed {seed}: {}", violation.what);
+                violation.moves.iter().rev().take(8).rev().for_each(|line| println!("    {line}"));
+            }
+        }
+    }
+    anyhow::ensure!(survivors.is_empty(), "no harm found in {} seeds without {survivors:?}", arguments.seeds);
     Ok(())
 }
