@@ -174,7 +174,7 @@ fn pod(pipeline: &str, number: u64, ordinal: i32, state: UnitState, drain: Optio
     };
     let report = PodStatus {
         units: vec![unit(worker), unit(worker + 2)],
-        workers: vec![WorkerStatus { worker, incarnation: None }],
+        workers: vec![WorkerStatus { worker, incarnation: Some("0".repeat(32)) }],
         lag: Lag { records: Some(100), seconds: Some(1.5) },
         rate_records_per_second: Some(50.0),
         watermark_ms: Some(noon().as_millisecond() - 5_000),

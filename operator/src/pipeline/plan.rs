@@ -21,6 +21,7 @@ use super::FINALIZER;
 use super::observe::Observed;
 use super::validate::{Desired, Invalid};
 use crate::pods::Instruction;
+use control::status::UnitState;
 use crds::pipeline::{Transition, TransitionKind, TransitionStep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -191,7 +192,7 @@ impl Planner<'_> {
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
             (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
             (false, true, false) => {
-                self.forget();
+                self.keep(number, desired);
                 return Phase::Steady;
             }
             (false, false, _) => (self.kind_of_change(number, desired), self.first_step()),
@@ -252,6 +253,23 @@ impl Planner<'_> {
 
     fn kind(&self) -> Option<TransitionKind> {
         self.intent.transition.as_ref().map(|transition| transition.kind)
+    }
+
+    /// Nothing is to be changed: what somebody else has changed is put right, and what is over goes.
+    fn keep(&mut self, number: u64, desired: &Desired) {
+        let wanted = i32::try_from(desired.shape.replicas).unwrap_or(i32::MAX);
+        let Some(current) = self.observed.generation(number) else { return };
+        if current.replicas.is_some_and(|replicas| replicas != wanted) {
+            self.actions.push(Action::Resize(number, wanted));
+        }
+        // All its journals are claimed by the newest: what runs of an older one is superseded.
+        if current.every_unit(|unit| unit.state == UnitState::Live) {
+            let older =
+                self.observed.generations.iter().filter(|other| other.number < number && other.runs());
+            let older: Vec<u64> = older.map(|other| other.number).collect();
+            self.actions.extend(older.into_iter().map(Action::Remove));
+        }
+        self.forget();
     }
 
     /// Past generations beyond those that are kept.

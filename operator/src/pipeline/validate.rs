@@ -4,7 +4,7 @@ use super::observe::Observed;
 use super::references;
 use crate::settings::Settings;
 use ::pipeline::manifest::{Manifest, References, ResolvedManifest};
-use ::pipeline::plan::{Guarantee, Plan, SinkConnector};
+use ::pipeline::plan::{Guarantee, Plan, SinkConnector, SourceConnector};
 use ::pipeline::problem::{Problem, ProblemKind};
 use ::pipeline::spec::{Size, StreamPipelineSpec};
 use control::Reason;
@@ -62,13 +62,16 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     let references = references(observed);
     let mut problems = other_problems(observed, settings);
     let plan = match Plan::build(&resolved) {
-        Ok(plan) if problems.is_empty() => plan,
-        Ok(_) => return Err(invalid(&problems, references)),
+        Ok(plan) => plan,
         Err(found) => {
             problems.extend(found.iter().filter(|problem| !explained(problem, observed)).map(line));
             return Err(invalid(&problems, references));
         }
     };
+    problems.extend(without_kafka(&plan));
+    if !problems.is_empty() {
+        return Err(invalid(&problems, references));
+    }
     let manifest = match resolved.to_yaml() {
         Ok(manifest) => manifest,
         Err(error) => return Err(invalid(&[(Reason::ConfigInvalid, error.to_string())], references)),
@@ -131,11 +134,23 @@ fn other_problems(observed: &Observed, settings: &Settings) -> Vec<(Reason, Stri
     for (window, error) in &observed.unreadable_windows {
         problems.push((Reason::ConfigInvalid, format!("StreamWindow/{window} cannot be read: {error}")));
     }
-    if spec.kafka.is_none() {
-        let message = "spec.kafka is missing; set `bootstrapServers` or `secretRef`, the journals of the pipeline are kept there";
-        problems.push((Reason::ConfigInvalid, message.to_owned()));
-    }
     problems
+}
+
+/// On a cluster nobody else can say where Kafka is; a local run can do without.
+fn without_kafka(plan: &Plan) -> Option<(Reason, String)> {
+    let sources = plan.sources().iter().map(|source| {
+        let SourceConnector::Kafka { access, .. } = &source.connector;
+        ("source", &source.name, access)
+    });
+    let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
+        SinkConnector::Kafka { access, .. } => Some(("sink", &sink.name, access)),
+        SinkConnector::File { .. } | SinkConnector::Log => None,
+    });
+    let (what, name, _) = sources.chain(sinks).find(|(_, _, access)| access.is_none())?;
+    let message =
+        format!("{what} '{name}' has no Kafka; set `spec.kafka` to `bootstrapServers` or `secretRef`");
+    Some((Reason::ConfigInvalid, message))
 }
 
 /// A window that exists and cannot be read is reported as such, not as missing.

@@ -44,7 +44,7 @@ pub struct PodStatus {
     pub workers: Vec<WorkerStatus>,
     /// The units that the placement gives to this pod, whatever their state. Empty until partition counts are known.
     pub units: Vec<UnitStatus>,
-    /// True when `units` is complete: the partition counts of all stages are known.
+    /// True when `units` is complete: the partition counts of all stages are known, and every worker has a life.
     pub units_known: bool,
     /// Input not yet processed, over the live units.
     #[serde(default)]
@@ -87,7 +87,7 @@ pub struct PodStatus {
 pub struct WorkerStatus {
     /// Number within the generation.
     pub worker: u32,
-    /// Random id of this life of the worker, 32 hex digits; absent before the first Claim.
+    /// Random id of this life of the worker, 32 hex digits; absent between two lives, when it knows nothing of its units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
 }
@@ -107,7 +107,8 @@ pub struct UnitStatus {
     /// The newest committed seq that this unit wrote or replayed; absent before the first commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The drain that `Released` and `Cut` belong to.
+    /// The drain that `Released` and `Cut` belong to: the id, if this process was told it, because the journal holds
+    /// only a hash of it; else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<String>,
 }
@@ -135,6 +136,20 @@ pub enum UnitState {
     Failed,
     /// A word of a newer runtime.
     Unknown,
+}
+
+impl PodStatus {
+    /// The pod knows all its units: what holds for each of `units` holds for the pod.
+    pub fn is_complete(&self) -> bool {
+        self.units_known
+            && !self.workers.is_empty()
+            && self.workers.iter().all(|worker| worker.incarnation.is_some())
+    }
+
+    /// The pod knows all its units, and each of them is as `good` says.
+    pub fn every_unit(&self, good: impl Fn(&UnitStatus) -> bool) -> bool {
+        self.is_complete() && self.units.iter().all(good)
+    }
 }
 
 impl UnitState {

@@ -40,17 +40,20 @@ pub enum Trouble {
     Unschedulable(String),
     /// Its image cannot be had.
     Image(String),
-    /// It ends again and again; how it ended last.
-    CrashLoop(String),
+    /// It ends again and again.
+    Ends {
+        /// How it ended last.
+        code: i32,
+        /// What it said last.
+        said: String,
+    },
 }
 
 impl PodSeen {
     /// Every unit of it is live. Its own word counts; when it does not answer just now, its readiness probe does.
     pub fn live(&self) -> bool {
         match &self.report {
-            Some(report) => {
-                report.units_known && report.units.iter().all(|unit| unit.state == UnitState::Live)
-            }
+            Some(report) => report.every_unit(|unit| unit.state == UnitState::Live),
             None => self.silent() && self.ready,
         }
     }
@@ -69,8 +72,7 @@ impl From<&Pod> for PodSeen {
         let running = container
             .and_then(|container| container.state.as_ref())
             .is_some_and(|state| state.running.is_some());
-        let address =
-            status.pod_ip.as_ref().filter(|_| running).map(|ip| socket(ip, Ports::default().control));
+        let address = status.pod_ip.as_ref().filter(|_| running).map(|ip| socket(ip, control_port(pod)));
         Self {
             name: pod.name_any(),
             address,
@@ -80,6 +82,14 @@ impl From<&Pod> for PodSeen {
             report: None,
         }
     }
+}
+
+/// The port that the pod itself names, as it may be one of an older operator.
+fn control_port(pod: &Pod) -> u16 {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let named = ports.find(|port| port.name.as_deref() == Some("control"));
+    named.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(Ports::default().control)
 }
 
 fn socket(ip: &str, port: u16) -> Address {
@@ -93,19 +103,70 @@ fn unschedulable(status: &KubernetesStatus) -> Option<Trouble> {
 }
 
 fn of_container(container: &ContainerStatus) -> Option<Trouble> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref()?;
+    let state = container.state.as_ref()?;
+    let waiting = state.waiting.as_ref();
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
     if IMAGE_REASONS.contains(&reason) {
-        let message = waiting.message.clone().unwrap_or_else(|| reason.to_owned());
-        return Some(Trouble::Image(message));
+        let message = waiting.and_then(|waiting| waiting.message.clone());
+        return Some(Trouble::Image(message.unwrap_or_else(|| reason.to_owned())));
     }
-    if reason != "CrashLoopBackOff" {
-        return None;
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = match &state.terminated {
+        Some(ended) => ended,
+        None if reason == "CrashLoopBackOff" => last?,
+        None => return None,
+    };
+    // An end without a failure is a pod that is told to go.
+    let said = said_last(ended.message.as_deref().unwrap_or_default());
+    (ended.exit_code != 0).then_some(Trouble::Ends { code: ended.exit_code, said })
+}
+
+/// The last words of a container: the message of the last line of its log, if that is a line of structured log.
+fn said_last(log: &str) -> String {
+    let Some(line) = log.lines().rev().find(|line| !line.trim().is_empty()) else { return String::new() };
+    let structured = serde_json::from_str::<serde_json::Value>(line).ok();
+    let message = structured.as_ref().and_then(|line| line["fields"]["message"].as_str());
+    message.unwrap_or(line.trim()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(container: &str) -> PodSeen {
+        let text = format!(
+            "metadata: {{name: clicks-g1-0}}
+status:
+  podIP: 10.0.0.1
+  containerStatuses:
+    - {{name: weir, image: weir, imageID: '', ready: false, restartCount: 3, {container}}}"
+        );
+        PodSeen::from(&serde_saphyr::from_str::<Pod>(&text).expect("a pod"))
     }
-    let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-    Some(Trouble::CrashLoop(ended.map_or_else(String::new, |ended| {
-        let said =
-            ended.message.as_deref().map(|message| format!(": {}", message.trim())).unwrap_or_default();
-        format!("exit code {}{said}", ended.exit_code)
-    })))
+
+    #[test]
+    fn the_trouble_of_a_container_says_what_it_said_last() {
+        let log = r#"{"level":"INFO","fields":{"message":"started"}}\n{"level":"ERROR","fields":{"message":"secret `pg`: no key"}}\n"#;
+        let log = log.replace('"', "\\\"");
+        let ended = format!("state: {{terminated: {{exitCode: 78, message: \"{log}\"}}}}");
+        assert_eq!(
+            pod(&ended).trouble,
+            Some(Trouble::Ends { code: 78, said: "secret `pg`: no key".to_owned() })
+        );
+        let waits = "state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 137, message: killed}}";
+        assert_eq!(pod(waits).trouble, Some(Trouble::Ends { code: 137, said: "killed".to_owned() }));
+        let image = "state: {waiting: {reason: ErrImagePull, message: no such image}}";
+        assert_eq!(pod(image).trouble, Some(Trouble::Image("no such image".to_owned())));
+    }
+
+    #[test]
+    fn a_container_that_runs_can_be_asked_and_one_that_does_not_cannot() {
+        let runs = pod("state: {running: {startedAt: '2026-01-01T00:00:00Z'}}");
+        assert_eq!((runs.address, runs.trouble), (Some(Address("10.0.0.1:8080".to_owned())), None));
+        let starts = pod("state: {waiting: {reason: ContainerCreating}}");
+        assert_eq!((starts.address, starts.trouble), (None, None));
+        let told_to_go = pod("state: {terminated: {exitCode: 0}}");
+        assert_eq!((told_to_go.address, told_to_go.trouble), (None, None));
+        assert_eq!(socket("fd00::1", 8080), Address("[fd00::1]:8080".to_owned()));
+    }
 }

@@ -11,6 +11,7 @@ impl Planner<'_> {
         if !self.observed.pipeline.finalizers().iter().any(|name| name == FINALIZER) {
             return Phase::Deleting;
         }
+        self.adopt();
         if self.kind() != Some(TransitionKind::Delete) {
             self.begin(TransitionKind::Delete, TransitionStep::Removing);
         }

@@ -5,7 +5,7 @@ use crate::pipeline::observe::{Generation, PodSeen};
 use crate::pipeline::validate::Desired;
 use control::generation::stateful_set;
 use control::status::{PodStatus, UnitState};
-use crds::pipeline::{HISTORY_MAX, HistoryEntry, Prior, TransitionKind};
+use crds::pipeline::{HISTORY_MAX, HistoryEntry, Prior, TransitionKind, TransitionStep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Most generations that a new one is told to fence; more have never been live in a row.
@@ -17,17 +17,17 @@ impl Planner<'_> {
         if self.intent.generation.is_some() {
             return;
         }
-        let found = self.observed.generations.iter().filter(|generation| generation.facts.is_some());
-        let newest = found.max_by_key(|generation| (generation.runs(), generation.number));
-        let Some((generation, facts)) = newest.and_then(|found| Some((found, found.facts.as_ref()?))) else {
-            return;
-        };
+        let found = self.observed.generations.iter().filter_map(|found| Some((found, found.facts.as_ref()?)));
+        let newest = found.max_by_key(|(generation, _)| (generation.runs(), generation.number));
+        let Some((generation, facts)) = newest else { return };
         self.intent.generation = Some(generation.number);
         self.intent.promoted = true;
         self.intent.revision = Some(1);
         self.intent.revision_hash = Some(facts.revision_hash.clone());
         self.intent.plan_hash = Some(facts.file.plan_hash.clone());
-        self.begin(TransitionKind::Resume, crds::pipeline::TransitionStep::Starting);
+        if !self.observed.deleting() {
+            self.begin(TransitionKind::Resume, TransitionStep::Starting);
+        }
     }
 
     /// The next number, with everything that the status says about it. Nothing of it exists yet.
@@ -126,13 +126,16 @@ impl Generation {
         (0..replicas).map(|ordinal| self.pods.iter().find(|pod| pod.name.ends_with(&format!("-{ordinal}"))))
     }
 
-    /// Every pod answers, and every unit of it is as `good` says. False without a pod.
+    /// Every pod answers, and every unit of it is as `good` says. False without a pod, and without a unit: pods may
+    /// have none, but no pipeline.
     pub fn every_unit(&self, good: impl Fn(&control::status::UnitStatus) -> bool) -> bool {
-        self.replicas.unwrap_or(0) > 0
-            && self.wanted().all(|pod| {
-                pod.and_then(|pod| pod.report.as_ref())
-                    .is_some_and(|report| report.units_known && report.units.iter().all(&good))
-            })
+        let mut units = 0;
+        let all = self.wanted().all(|pod| {
+            let report = pod.and_then(|pod| pod.report.as_ref());
+            units += report.map_or(0, |report| report.units.len());
+            report.is_some_and(|report| report.every_unit(&good))
+        });
+        all && units > 0
     }
 
     /// A pod may be at work: a unit says that it is, or a pod that runs says nothing.

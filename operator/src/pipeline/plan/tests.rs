@@ -119,6 +119,16 @@ fn one_silent_pod_keeps_the_others_from_being_promoted() {
 }
 
 #[test]
+fn a_worker_between_two_lives_knows_nothing_of_its_units() {
+    let mut observed = with_pods(walk(other_topic(live(created(), 1), "elsewhere")).0, 1, UnitState::Cut);
+    for pod in &mut of(&mut observed, 1).pods {
+        let report = pod.report.as_mut().expect("a report");
+        (report.units, report.workers[0].incarnation) = (Vec::new(), None);
+    }
+    assert!(!decide(&observed).actions.contains(&Action::Remove(1)), "no unit is no proof");
+}
+
+#[test]
 fn a_changed_spec_drains_removes_and_starts_the_next_generation() {
     let observed = other_topic(live(created(), 1), "elsewhere");
     let (observed, decision) = walk(observed);
@@ -170,7 +180,7 @@ fn pods_are_not_removed_without_the_proof_that_all_state_is_durable() {
 fn a_generation_that_never_worked_is_replaced_after_the_deadline_and_stays_a_prior() {
     let (observed, _) = walk(with_pods(walk(created()).0, 1, UnitState::CaughtUp));
     let mut broken = with_pods(other_topic(observed, "elsewhere"), 1, UnitState::Claiming);
-    of(&mut broken, 1).pods[0].trouble = Some(Trouble::CrashLoop("exit code 1".to_owned()));
+    of(&mut broken, 1).pods[0].trouble = Some(Trouble::Ends { code: 1, said: String::new() });
     let (draining, decision) = walk(broken);
     assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
     let (removed, decision) = walk(after(draining, 61));
@@ -251,6 +261,31 @@ fn a_lost_status_is_rebuilt_from_what_runs() {
     let (observed, decision) = walk(observed);
     assert_eq!((decision.intent.generation, decision.intent.promoted), (Some(1), true));
     assert_eq!(decide(&observed).phase, Phase::Steady, "no pod was touched");
+}
+
+#[test]
+fn a_lost_status_of_a_deleted_pipeline_is_cleaned_all_the_same() {
+    let (observed, _) = walk(deleted(edited(live(created(), 1), |pipeline| pipeline.status = None)));
+    let (_, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Clean(1)]);
+}
+
+#[test]
+fn what_somebody_else_has_resized_is_put_right() {
+    let mut observed = live(created(), 1);
+    of(&mut observed, 1).replicas = Some(7);
+    assert_eq!(decide(&observed).actions, [Action::Resize(1, 2)]);
+}
+
+#[test]
+fn an_older_generation_that_still_runs_goes_when_the_newest_is_live() {
+    let mut observed = live(created(), 1);
+    let mut older = of(&mut observed, 1).clone();
+    (older.number, older.pods) = (0, Vec::new());
+    observed.generations.insert(0, older);
+    assert_eq!(decide(&observed).actions, [Action::Remove(0)]);
+    of(&mut observed, 1).pods[0].report = None;
+    assert_eq!(decide(&observed).actions, [], "not before");
 }
 
 #[test]

@@ -4,6 +4,9 @@ use crate::pipeline::observe::{PodSeen, Trouble};
 use control::status::SecretStatus;
 use control::{Condition as Kind, Reason};
 
+/// Exit code of `weir` for a configuration that cannot work.
+const EXIT_CONFIGURATION: i32 = 78;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -74,10 +77,16 @@ fn of_trouble(pod: &str, trouble: &Trouble) -> Problem {
             (Reason::InsufficientCapacity, format!("pod {pod} fits on no node: {why}"))
         }
         Trouble::Image(why) => (Reason::Deploying, format!("pod {pod} has no image: {why}")),
-        Trouble::CrashLoop(how) => (Reason::CrashLooping, format!("pod {pod} ends again and again: {how}")),
+        // What it was told to run is wrong; to try again changes nothing.
+        Trouble::Ends { code: EXIT_CONFIGURATION, said } => {
+            (Reason::ConfigInvalid, format!("pod {pod}: {said}"))
+        }
+        Trouble::Ends { code, said } => {
+            (Reason::CrashLooping, format!("pod {pod} ends again and again, with exit code {code}: {said}"))
+        }
     };
     Problem {
-        condition: Kind::Ready,
+        condition: if reason == Reason::ConfigInvalid { Kind::ConfigValid } else { Kind::Ready },
         reason,
         message: control::call::bounded_message(message),
         permanent: false,

@@ -106,7 +106,17 @@ fn situations() -> Vec<(&'static str, Observed)> {
                 Trouble::Unschedulable("0/3 nodes are available".to_owned()),
             ),
         ),
-        ("crash loop", with_trouble(live(created(), 1), Trouble::CrashLoop("exit code 78: no".to_owned()))),
+        (
+            "crash loop",
+            with_trouble(live(created(), 1), Trouble::Ends { code: 1, said: "out of memory".to_owned() }),
+        ),
+        (
+            "the pods refuse what they are told to run",
+            with_trouble(
+                live(created(), 1),
+                Trouble::Ends { code: 78, said: "secret `my-kafka-access`: no such key".to_owned() },
+            ),
+        ),
         ("draining", with_pods(draining(), 1, UnitState::Released)),
         ("draining takes too long", after(with_pods(draining(), 1, UnitState::Released), 61)),
         ("suspended", suspended()),
@@ -115,6 +125,7 @@ fn situations() -> Vec<(&'static str, Observed)> {
             "spec invalid",
             edited(created(), |pipeline| pipeline.spec.sinks[0].from = Some(vec!["per-usr".to_owned()])),
         ),
+        ("no Kafka", edited(created(), |pipeline| pipeline.spec.kafka = None)),
         ("image not allowed", edited(created(), |pipeline| pipeline.spec.image = Some("evil:1".to_owned()))),
     ]
 }

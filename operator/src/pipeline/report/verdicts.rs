@@ -139,7 +139,7 @@ fn rest(pod: &PodSeen, good: &dyn Fn(&UnitStatus) -> bool) -> Option<String> {
         let why = if pod.silent() { "does not answer" } else { "does not run yet" };
         return Some(format!("{} {why}", pod.name));
     };
-    if !report.units_known {
+    if !report.is_complete() {
         return Some(format!("{} has not read the topics yet", pod.name));
     }
     let done = report.units.iter().filter(|unit| good(unit)).count();
