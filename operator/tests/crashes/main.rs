@@ -1,0 +1,209 @@
+//! Reconciles against an API server in memory and pods that speak the control API, with every single write failing once,
+//! before and after it had its effect: whatever fails, the same end is reached, and nothing happens on the way that must
+//! never happen.
+
+mod api;
+mod pods;
+
+use api::{Api, Fault};
+use clap::Parser;
+use crds::{StreamPipeline, StreamPipelineStatus};
+use kube::Client;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::{Recorder, Reporter};
+use operator::context::Context;
+use operator::metrics::Metrics;
+use operator::pipeline::reconcile;
+use operator::pods::Pods;
+use operator::settings::Settings;
+use pods::Kubelet;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const PIPELINES: &str = "apis/weir.dev/v1alpha1/namespaces/shop/streampipelines";
+const JOBS: &str = "apis/batch/v1/namespaces/shop/jobs";
+/// Looks after which everything must be over; a look is a second of a real operator.
+const LOOKS_MAX: usize = 60;
+
+/// A pipeline, as the user creates it.
+fn pipeline() -> Value {
+    json!({
+        "apiVersion": "weir.dev/v1alpha1",
+        "kind": "StreamPipeline",
+        "metadata": {"name": "clicks", "namespace": "shop", "uid": "0a1b2c3d-0000-4000-8000-000000000000", "generation": 1},
+        "spec": {
+            "kafka": {"bootstrapServers": "kafka:9092"},
+            "replicas": 2,
+            "sources": [{"name": "clicks", "kafka": {"topic": "clicks"}}],
+            "sinks": [{"name": "out", "kafka": {"topic": "out"}}],
+        },
+    })
+}
+
+/// A cluster with an operator that is started anew by every failure.
+struct World {
+    api: Api,
+    kubelet: Kubelet,
+}
+
+impl World {
+    fn new() -> Self {
+        let api = Api::default();
+        api.objects().put(PIPELINES, pipeline());
+        Self { api, kubelet: Kubelet::default() }
+    }
+
+    fn operator(&self) -> Arc<Context> {
+        let api = self.api.clone();
+        let service = tower::service_fn(move |request| api.clone().answer(request));
+        let client = Client::new(service, "shop");
+        let reporter = Reporter { controller: "weir-operator".to_owned(), instance: None };
+        let recorder = Recorder::new(client.clone(), reporter);
+        let settings = Settings::parse_from(["weir-operator", "--runtime-image=weir:test"]);
+        let pods = Pods::new().expect("a client");
+        Arc::new(Context::new(client, pods, recorder, settings, Metrics::new().expect("metrics")))
+    }
+
+    fn pipeline(&self) -> Option<Value> {
+        self.api.objects().all("streampipelines").into_iter().next()
+    }
+
+    fn status(&self) -> StreamPipelineStatus {
+        let status = self.pipeline().map(|pipeline| pipeline["status"].clone()).unwrap_or_default();
+        serde_json::from_value(status).unwrap_or_default()
+    }
+
+    /// The user edits the spec.
+    fn edit(&self, edit: impl FnOnce(&mut Value)) {
+        let mut pipeline = self.pipeline().expect("it exists");
+        edit(&mut pipeline["spec"]);
+        let generation = pipeline["metadata"]["generation"].as_i64().expect("a number");
+        pipeline["metadata"]["generation"] = json!(generation + 1);
+        self.api.objects().put(PIPELINES, pipeline);
+    }
+
+    /// Reconciles until `done`; a failure starts a new operator, which remembers nothing.
+    async fn until(&mut self, done: impl Fn(&Self) -> bool) {
+        let mut context = self.operator();
+        for _ in 0..LOOKS_MAX {
+            if done(self) {
+                return;
+            }
+            if let Some(object) = self.pipeline() {
+                let object: DeserializeGuard<StreamPipeline> =
+                    serde_json::from_value(object).expect("an object");
+                if reconcile(Arc::new(object), context.clone()).await.is_err() {
+                    context = self.operator();
+                }
+            }
+            self.kubelet.sync(&self.api).await;
+            self.finish_jobs();
+        }
+        panic!("not over after {LOOKS_MAX} looks: {:#?}", self.pipeline());
+    }
+
+    fn finish_jobs(&self) {
+        let jobs = self.api.objects().all("jobs");
+        for mut job in jobs.into_iter().filter(|job| job["status"].is_null()) {
+            job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+            self.api.objects().put(JOBS, job);
+        }
+    }
+
+    fn ready(&self) -> Option<String> {
+        let status = self.status();
+        let seen = self.pipeline()?["metadata"]["generation"].as_i64() == Some(status.observed_generation);
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+        (seen && ready.status == "True").then(|| ready.reason.clone())
+    }
+
+    fn is(&self, reason: &str) -> bool {
+        self.ready().as_deref() == Some(reason)
+    }
+}
+
+/// The life of a pipeline: created, changed, scaled, suspended, resumed, deleted.
+async fn life(fault: Option<Fault>) -> (usize, Vec<String>) {
+    let mut world = World::new();
+    world.api.objects().fault = fault;
+    world.until(|world| world.is("Running")).await;
+    let first = world.status();
+    assert_eq!((first.ready.as_deref(), first.revision), (Some("2/2"), Some(1)));
+
+    world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("elsewhere"));
+    world.until(|world| world.is("Running")).await;
+    assert_eq!(world.status().revision, Some(2));
+
+    world.edit(|spec| spec["replicas"] = json!(3));
+    world.until(|world| world.is("Running")).await;
+    let scaled = world.status();
+    assert_eq!(
+        (scaled.ready.as_deref(), scaled.revision),
+        (Some("3/3"), Some(2)),
+        "scaling is no new revision"
+    );
+
+    world.edit(|spec| spec["suspend"] = json!(true));
+    world.until(|world| world.is("Suspended")).await;
+    assert_eq!(world.api.objects().all("pods").len(), 0);
+
+    world.edit(|spec| spec["suspend"] = json!(false));
+    world.until(|world| world.is("Running")).await;
+    let resumed = world.status();
+    assert_eq!(resumed.generation, scaled.generation, "resume goes on with the same generation");
+    assert_eq!((resumed.drained, resumed.transition), (None, None));
+    assert_eq!(world.api.objects().all("statefulsets").len(), 1, "one generation runs");
+
+    world.api.objects().delete(PIPELINES, "clicks");
+    world.until(|world| world.pipeline().is_none()).await;
+    let violations = world.kubelet.kafka.lock().expect("free").violations.clone();
+    let writes = world.api.objects().writes;
+    (writes, violations)
+}
+
+fn prepare() {
+    // Another test of this process may have installed it before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[tokio::test]
+async fn a_pipeline_lives_without_failures() {
+    prepare();
+    let (writes, violations) = life(None).await;
+    assert_eq!(violations, Vec::<String>::new());
+    println!("{writes} writes");
+    assert!(writes > 20, "{writes}");
+}
+
+#[tokio::test]
+async fn every_write_may_fail_before_or_after_its_effect() {
+    prepare();
+    let (writes, _) = life(None).await;
+    for number in 0..writes {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let (_, violations) = life(Some(fault)).await;
+            assert_eq!(violations, Vec::<String>::new(), "{fault:?}");
+        }
+    }
+    println!("{writes} writes, each failed before and after its effect");
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_gets_a_status_and_breaks_nothing() {
+    prepare();
+    let mut world = World::new();
+    world.until(|world| world.is("Running")).await;
+    world.edit(|spec| spec["replicas"] = json!("many"));
+    let object: DeserializeGuard<StreamPipeline> =
+        serde_json::from_value(world.pipeline().expect("it exists")).expect("a guarded object");
+    assert!(object.0.is_err());
+    reconcile(Arc::new(object), world.operator()).await.expect("it is reported");
+    let pipeline = world.pipeline().expect("it exists");
+    let ready = pipeline["status"]["conditions"]
+        .as_array()
+        .expect("conditions")
+        .iter()
+        .find(|c| c["type"] == "Ready");
+    assert_eq!(ready.map(|ready| ready["reason"].clone()), Some(json!("ConfigInvalid")));
+    assert_eq!(world.api.objects().all("statefulsets").len(), 1, "what runs goes on");
+}

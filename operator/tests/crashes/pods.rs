@@ -1,0 +1,236 @@
+//! Pods that speak the control API and do what they are told, as fast as they are asked; and the part of Kubernetes that
+//! makes and removes them.
+
+use crate::api::Api;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use control::call::{Accepted, DRAIN_ROUTE, PROMOTE_ROUTE, RESUME_ROUTE, STATUS_PATH};
+use control::status::{UnitState, UnitStatus, WorkerStatus};
+use control::{GenerationFile, PodStatus};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+const PODS: &str = "api/v1/namespaces/shop/pods";
+
+/// Units of the pipeline, whatever the number of pods: unit `u` belongs to pod `u mod pods`.
+const UNITS: u32 = 2;
+
+/// The journal of each unit: what is in Kafka survives the pods.
+#[derive(Debug, Default)]
+pub struct Kafka {
+    journals: BTreeMap<u32, Journal>,
+    /// What must never happen, and did.
+    pub violations: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    /// The highest generation that has claimed.
+    claimed: u64,
+    /// The drain that locks it, with the generation that was drained.
+    locked: Option<(String, u64)>,
+    /// The pod that is live.
+    live: Option<String>,
+}
+
+/// One pod.
+#[derive(Debug)]
+struct Pod {
+    name: String,
+    generation: u64,
+    units: BTreeMap<u32, UnitState>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    pod: Arc<Mutex<Pod>>,
+    kafka: Arc<Mutex<Kafka>>,
+}
+
+/// The pods that run.
+#[derive(Default)]
+pub struct Kubelet {
+    running: BTreeMap<String, (Arc<Mutex<Pod>>, AbortHandle)>,
+    /// What is in Kafka.
+    pub kafka: Arc<Mutex<Kafka>>,
+}
+
+impl Kubelet {
+    /// Makes the pods that StatefulSets want, and removes those that none wants.
+    pub async fn sync(&mut self, api: &Api) {
+        let sets = api.objects().all("statefulsets");
+        let mut wanted = BTreeMap::new();
+        for set in &sets {
+            let name = set["metadata"]["name"].as_str().expect("a name");
+            for ordinal in 0..set["spec"]["replicas"].as_i64().unwrap_or(1) {
+                wanted.insert(
+                    format!("{name}-{ordinal}"),
+                    (set.clone(), u32::try_from(ordinal).expect("small")),
+                );
+            }
+        }
+        let gone: Vec<String> =
+            self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.remove(api, &name);
+        }
+        for (name, (set, worker)) in wanted {
+            if !self.running.contains_key(&name) {
+                self.start(api, &name, &set, worker).await;
+            }
+        }
+    }
+
+    fn remove(&mut self, api: &Api, name: &str) {
+        let (pod, server) = self.running.remove(name).expect("it runs");
+        server.abort();
+        let pod = pod.lock().expect("free");
+        let pipelines = api.objects().all("streampipelines");
+        let deleting = pipelines.iter().any(|pipeline| !pipeline["metadata"]["deletionTimestamp"].is_null());
+        let mut kafka = self.kafka.lock().expect("free");
+        if !deleting && pod.units.values().any(|state| *state == UnitState::Live) {
+            kafka.violations.push(format!("{name} was removed while it was live"));
+        }
+        let mut journals = kafka.journals.values_mut();
+        journals
+            .by_ref()
+            .filter(|journal| journal.live.as_deref() == Some(name))
+            .for_each(|journal| journal.live = None);
+        api.objects().delete(PODS, name);
+    }
+
+    async fn start(&mut self, api: &Api, name: &str, set: &Value, ordinal: u32) {
+        let labels = &set["spec"]["template"]["metadata"]["labels"];
+        let generation: u64 =
+            labels["weir.dev/generation"].as_str().and_then(|n| n.parse().ok()).expect("a label");
+        let file = file(api, set);
+        assert_eq!((file.check(), file.generation), (Ok(()), generation));
+        let mine = (0..UNITS).filter(|unit| file.shape.owner(*unit) == ordinal);
+        let units = mine.map(|unit| (unit, UnitState::Restoring)).collect();
+        let pod = Pod { name: name.to_owned(), generation, units };
+        let shared = Shared { pod: Arc::new(Mutex::new(pod)), kafka: self.kafka.clone() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let router = routes(shared.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+        self.running.insert(name.to_owned(), (shared.pod, server));
+        let container = json!({"name": "weir", "ports": [{"name": "control", "containerPort": port}]});
+        let status = json!({"name": "weir", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"running": {}}});
+        api.objects().put(
+            PODS,
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "shop", "labels": labels},
+                "spec": {"containers": [container]},
+                "status": {"podIP": "127.0.0.1", "containerStatuses": [status]},
+            }),
+        );
+    }
+}
+
+/// A pod cannot start without the file of its generation.
+fn file(api: &Api, set: &Value) -> GenerationFile {
+    let maps = api.objects().all("configmaps");
+    let map = maps
+        .iter()
+        .find(|map| map["metadata"]["name"] == set["metadata"]["name"])
+        .expect("a generation file");
+    let text = map["data"][control::generation::FILE_KEY].as_str().expect("a text");
+    serde_saphyr::from_str(text).expect("a generation file")
+}
+
+fn routes(shared: Shared) -> Router {
+    Router::new()
+        .route(STATUS_PATH, get(status))
+        .route(PROMOTE_ROUTE, post(promote))
+        .route(DRAIN_ROUTE, post(drain))
+        .route(RESUME_ROUTE, post(resume))
+        .with_state(shared)
+}
+
+async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
+    let mut pod = shared.pod.lock().expect("free");
+    let mut kafka = shared.kafka.lock().expect("free");
+    let Pod { name, generation, units } = &mut *pod;
+    let mut report: PodStatus = serde_json::from_value(json!({
+        "apiVersion": "v1", "uid8": "", "generation": generation, "planHash": "", "version": "", "startedAtMs": 0,
+        "newestGeneration": kafka.journals.values().map(|journal| journal.claimed).max().unwrap_or(0),
+        "workers": [{"worker": 0, "incarnation": "1"}], "units": [], "unitsKnown": true,
+    }))
+    .expect("a status");
+    for (unit, state) in units {
+        let journal = kafka.journals.entry(*unit).or_default();
+        // A pod that comes back finds its own Claim in the journal, and the lock of a drain.
+        if *state == UnitState::Restoring {
+            *state = match &journal.locked {
+                Some((_, drained)) if *drained == *generation => UnitState::Cut,
+                _ if journal.claimed == *generation => {
+                    journal.live = Some(name.clone());
+                    UnitState::Live
+                }
+                _ => UnitState::CaughtUp,
+            };
+        }
+        let drain = journal.locked.as_ref().map(|(id, _)| id.clone()).filter(|_| *state == UnitState::Cut);
+        let (stage, unit, state) = ("count".to_owned(), *unit, *state);
+        report.units.push(UnitStatus { stage, unit, worker: 0, state, seq: None, drain });
+    }
+    Json(report)
+}
+
+/// Lets `act` decide about each unit of the pod and its journal.
+fn each_unit(
+    shared: &Shared,
+    act: impl Fn(&Pod, UnitState, &mut Journal) -> Result<UnitState, String>,
+) -> Json<Accepted> {
+    let mut pod = shared.pod.lock().expect("free");
+    let mut kafka = shared.kafka.lock().expect("free");
+    for (unit, state) in pod.units.clone() {
+        let acted = act(&pod, state, kafka.journals.entry(unit).or_default());
+        match acted {
+            Ok(state) => drop(pod.units.insert(unit, state)),
+            Err(violation) => kafka.violations.push(violation),
+        }
+    }
+    Json(Accepted { generation: pod.generation })
+}
+
+async fn promote(State(shared): State<Shared>, Path(generation): Path<u64>) -> Json<Accepted> {
+    each_unit(&shared, |pod, state, journal| {
+        let locked = journal.locked.as_ref().is_some_and(|(_, drained)| pod.generation <= *drained);
+        if generation != pod.generation || state != UnitState::CaughtUp || locked {
+            return Ok(state);
+        }
+        if let Some(other) = journal.live.as_ref().filter(|other| **other != pod.name) {
+            return Err(format!("{} claims while {other} is live", pod.name));
+        }
+        *journal = Journal { claimed: generation, locked: None, live: Some(pod.name.clone()) };
+        Ok(UnitState::Live)
+    })
+}
+
+async fn drain(State(shared): State<Shared>, Path(id): Path<String>) -> Json<Accepted> {
+    each_unit(&shared, |pod, state, journal| {
+        if state != UnitState::Live {
+            return Ok(state);
+        }
+        *journal =
+            Journal { claimed: journal.claimed, locked: Some((id.clone(), pod.generation)), live: None };
+        Ok(UnitState::Cut)
+    })
+}
+
+async fn resume(State(shared): State<Shared>, Path(id): Path<String>) -> Json<Accepted> {
+    each_unit(&shared, |pod, state, journal| {
+        if state != UnitState::Cut || journal.locked.as_ref().is_none_or(|(locked, _)| *locked != id) {
+            return Ok(state);
+        }
+        *journal = Journal { claimed: pod.generation, locked: None, live: Some(pod.name.clone()) };
+        Ok(UnitState::Live)
+    })
+}
