@@ -19,6 +19,7 @@ mod setup;
 mod unit;
 
 pub use error::WorkerError;
+pub use life::{drain_number, drain_text};
 pub use live::COMMIT_BYTES;
 pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 

@@ -399,7 +399,8 @@ impl<Io: KafkaIo> Life<Io> {
 
     fn unit_status(&self, setup: &Setup, member: &Member) -> UnitStatus {
         let ownership = member.view.ownership();
-        let lock = ownership.lock();
+        // A drain locks out the generation that was drained and those before it; a later one only restores from its end.
+        let lock = ownership.lock().filter(|lock| self.me.owner.writer.generation <= lock.generation);
         let state = match (&self.live, lock) {
             (_, Some(lock)) if lock.cut => UnitState::Cut,
             (_, Some(_)) => UnitState::Released,
@@ -417,7 +418,7 @@ impl<Io: KafkaIo> Life<Io> {
             worker: setup.worker.0,
             state,
             seq: Some(ownership.seq().0).filter(|seq| *seq > 0),
-            drain: None,
+            drain: lock.map(|lock| drain_text(lock.drain)),
         }
     }
 
@@ -504,6 +505,11 @@ fn known(result: Result<(), IoError>, event: Event) -> Event {
 }
 
 /// The number of a drain from its name: the same for every pod and every repetition.
-pub(super) fn drain_number(name: &str) -> DrainId {
+pub fn drain_number(name: &str) -> DrainId {
     DrainId::of(name)
+}
+
+/// The number as reports carry it until the name is known.
+pub fn drain_text(drain: DrainId) -> String {
+    format!("{:016x}", drain.0)
 }

@@ -1,0 +1,77 @@
+//! A drain as a live worker sees it: units without more to read leave, then their state is made durable.
+
+use super::LiveState;
+use crate::pod::Intents;
+use crate::topology::repartition_name;
+use crate::worker::life::{Life, Stop, drain_number};
+use crate::worker::setup::{Environment, Setup};
+use connect::door::KafkaIo;
+use pipeline::plan::{Input, StageId};
+use pipeline::unit::Topology;
+use protocol::commit::{SnapshotOrder, Standing};
+use protocol::going_live::Slot;
+use protocol::identity::UnitId;
+
+impl LiveState {
+    /// A drain asked for: units that have nothing more to read leave with their next commit.
+    pub(super) fn drains<Io: KafkaIo>(&mut self, life: &mut Life<Io>, setup: &Setup, intents: &Intents) {
+        let Some((id, cut)) = &intents.drain else { return };
+        if intents.resumed.as_ref() == Some(id) {
+            return;
+        }
+        let drain = drain_number(id.as_str());
+        for member in &life.members {
+            let slot = member.slot as Slot;
+            if self.live.standing(slot) != Some(Standing::Running) {
+                continue;
+            }
+            let upstream = upstream_units(setup, &life.surroundings.topology, member.stage);
+            let complete = member
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.ends().complete(drain, &upstream, &setup.defences));
+            if complete {
+                self.live.drained(slot, drain);
+                if *cut {
+                    self.cuts.insert(slot, drain);
+                }
+            }
+        }
+    }
+
+    /// The state of drained units, once their last commit is known to be committed.
+    pub(super) fn cut_drained<E: Environment>(
+        &mut self,
+        life: &mut Life<E::Io>,
+        setup: &Setup,
+        environment: &mut E,
+    ) -> Result<(), Stop> {
+        if self.flight.is_some() || self.cuts.is_empty() {
+            return Ok(());
+        }
+        let ready: Vec<_> = self
+            .cuts
+            .iter()
+            .filter(|(slot, drain)| self.live.standing(**slot) == Some(Standing::Released(Some(**drain))))
+            .map(|(slot, drain)| (*slot, *drain))
+            .collect();
+        for (slot, drain) in ready {
+            self.cuts.remove(&slot);
+            // Nothing is committed behind a release: the newest commit of the journal is the last one of the unit.
+            let seq = self.live.seq(slot);
+            self.snapshot(life, setup, environment, SnapshotOrder { slot, seq }, Some(drain))?;
+        }
+        Ok(())
+    }
+}
+
+/// Who has to end before units of a stage can: every upstream unit, once per window that it writes blocks of.
+fn upstream_units(setup: &Setup, topology: &Topology, stage: StageId) -> Vec<UnitId> {
+    let mut all = Vec::new();
+    for input in &setup.plan.stage(stage).inputs {
+        let Input::Repartition { stage: from, .. } = input else { continue };
+        let window = repartition_name(&setup.plan, *input).unwrap_or_default();
+        all.extend((0..topology.units(*from)).map(|index| UnitId { stage: window.into(), index }));
+    }
+    all
+}

@@ -1,0 +1,107 @@
+//! The sources of a live worker: watched for silence and for their end.
+
+use super::LiveState;
+use crate::worker::Now;
+use crate::worker::life::{Life, Stop};
+use crate::worker::setup::{Environment, Setup};
+use crate::worker::unit::Member;
+use connect::door::{KafkaIo, TopicPartition};
+use pipeline::plan::Input;
+use pipeline::unit::{Channel, Tick};
+use protocol::commit::Standing;
+use protocol::going_live::Slot;
+use protocol::journal::record::InputPartition;
+
+/// A partition of a source, watched for silence and for its end.
+pub(super) struct Source {
+    pub(super) member: usize,
+    pub(super) at: InputPartition,
+    pub(super) partition: TopicPartition,
+    pub(super) idle_timeout_ms: u64,
+    pub(super) quiet_since_ms: u64,
+    /// The next offset to be applied.
+    pub(super) position: i64,
+    /// The newest end that the reader has seen.
+    pub(super) end_seen: Option<i64>,
+    pub(super) idle: bool,
+    pub(super) ended: bool,
+    /// Timestamp of the newest record.
+    pub(super) newest_ms: Option<i64>,
+}
+
+impl LiveState {
+    /// Silence at the very end of a partition, and the end of a bounded one.
+    pub(super) fn ticks<E: Environment>(
+        &mut self,
+        life: &mut Life<E::Io>,
+        environment: &mut E,
+        now: Now,
+    ) -> Result<bool, Stop> {
+        let mut due = Vec::new();
+        for (index, source) in self.channels.iter().enumerate() {
+            let Some(seen) = source.end_seen.filter(|seen| *seen >= source.position && !source.ended) else {
+                continue;
+            };
+            let channel = Channel { input: source.at.input, partition: source.at.partition };
+            if let Some(end) = environment.end_of_input(&source.partition) {
+                if seen >= end {
+                    due.push((index, Tick::EndOfInput(channel)));
+                }
+            } else if !source.idle
+                && now.monotonic_ms.saturating_sub(source.quiet_since_ms) >= source.idle_timeout_ms
+            {
+                // An open transaction of a producer hides records: then the high watermark is above what was seen.
+                let ends = life.io.watermarks(std::slice::from_ref(&source.partition))?;
+                if ends.first().is_some_and(|(_, high)| seen >= *high) {
+                    due.push((index, Tick::Idle(channel)));
+                }
+            }
+        }
+        let moved = !due.is_empty();
+        for (index, tick) in due {
+            let source = &mut self.channels[index];
+            source.idle = true;
+            source.ended |= matches!(tick, Tick::EndOfInput(_));
+            let member = &mut life.members[source.member];
+            let slot = member.slot as Slot;
+            if self.live.standing(slot) != Some(Standing::Running) {
+                continue;
+            }
+            let clock_ms = self.live.batch_clock(slot, now.wall_ms);
+            let effects = member.engine()?.tick(tick, clock_ms);
+            self.live.ticked(slot, tick, clock_ms);
+            self.keep(member, effects);
+        }
+        Ok(moved)
+    }
+}
+
+/// The sources of a unit, to be watched.
+pub(super) fn sources(
+    setup: &Setup,
+    index: usize,
+    member: &Member,
+    inputs: Vec<(InputPartition, TopicPartition, i64)>,
+    now: Now,
+) -> Vec<Source> {
+    let stage = setup.plan.stage(member.stage);
+    inputs
+        .into_iter()
+        .filter_map(|(at, partition, position)| {
+            let Some(Input::Source(source)) = stage.inputs.get(usize::from(at.input)) else { return None };
+            let time = &setup.plan.sources()[usize::from(source.0)].time;
+            Some(Source {
+                member: index,
+                at,
+                partition,
+                idle_timeout_ms: time.idle_timeout_ms.max(0) as u64,
+                quiet_since_ms: now.monotonic_ms,
+                position,
+                end_seen: None,
+                idle: false,
+                ended: false,
+                newest_ms: None,
+            })
+        })
+        .collect()
+}
