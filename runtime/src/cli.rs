@@ -8,6 +8,7 @@ mod lint;
 mod explain;
 mod topics;
 mod worker;
+mod cleanup;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ enum Command {
     Explain(explain::Args),
     Topics(topics::Args),
     Worker(worker::Args),
+    Cleanup(cleanup::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Worker(args) => worker::run(&args),
+        Command::Cleanup(args) => cleanup::run(&args),
     };
     exit.into()
 }

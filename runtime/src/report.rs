@@ -1,10 +1,11 @@
 //! From the reports of the workers to what the pod says about itself. Pure.
 
 use crate::http::Served;
-use crate::pod::Report;
+use crate::pod::{Intents, Report};
+use crate::worker::{drain_number, drain_text};
 use control::PodStatus;
 use control::call::API_VERSION;
-use control::status::{Lag, PROBLEMS_MAX, WindowStatus};
+use control::status::{Lag, PROBLEMS_MAX, UnitStatus, WindowStatus};
 
 /// The answer to `GET /control/v1/status`.
 pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
@@ -27,8 +28,8 @@ pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
         promoted: intents.promoted,
         drain: drain.map(|(id, _)| id.to_string()),
         workers: reports.iter().filter_map(|r| r.worker.clone()).collect(),
-        units: reports.iter().flat_map(|r| r.units.iter().cloned()).collect(),
-        units_known: !reports.is_empty() && reports.iter().all(|r| r.worker.is_some()),
+        units: reports.iter().flat_map(|r| &r.units).map(|unit| with_drain(unit, &intents)).collect(),
+        units_known: !reports.is_empty() && reports.iter().all(knows_its_units),
         lag: lag(&reports, now_ms),
         rate_records_per_second: rate(&reports),
         watermark_ms: reports.iter().filter_map(|r| r.watermark_ms).min(),
@@ -41,6 +42,18 @@ pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
         problems,
         secrets: Vec::new(),
     }
+}
+
+/// Between two lives a worker knows nothing.
+fn knows_its_units(report: &Report) -> bool {
+    report.worker.as_ref().is_some_and(|worker| worker.incarnation.is_some())
+}
+
+/// Workers name a drain as the journal does, by a number; who asks knows it by the name that this process was told.
+fn with_drain(unit: &UnitStatus, intents: &Intents) -> UnitStatus {
+    let told = intents.drain.iter().map(|(id, _)| id).chain(&intents.resumed);
+    let name = |number: &String| told.clone().find(|id| drain_text(drain_number(id.as_str())) == *number);
+    UnitStatus { drain: unit.drain.as_ref().and_then(name).map(ToString::to_string), ..unit.clone() }
 }
 
 /// Unknown as soon as one worker does not know its part.

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use control::call::{Accepted, DRAIN_ROUTE, PROMOTE_ROUTE, RESUME_ROUTE, STATUS_PATH};
-use control::status::{UnitState, UnitStatus, WorkerStatus};
+use control::status::{UnitState, UnitStatus};
 use control::{GenerationFile, PodStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -145,6 +145,11 @@ impl PipelineIdentity {
         format!("weir.{}.{}.{}", self.namespace, self.pipeline, self.uid8)
     }
 
+    /// True for a topic that was made for this pipeline.
+    pub fn made(&self, topic: &str) -> bool {
+        topic.strip_prefix(&self.prefix()).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// `weir.<namespace>.<pipeline>.<uid8>.<generation>.<worker>`.
     pub fn transactional_id(&self, writer: Writer) -> String {
         format!("{}.{}.{}", self.prefix(), writer.generation, writer.worker)

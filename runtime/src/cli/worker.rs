@@ -3,17 +3,22 @@
 use super::Exit;
 use super::input::{fail, load_texts};
 use super::logs::{LogFormat, start_logs};
+use crate::cluster::StartError;
 use crate::http::{Served, control_routes, metrics_routes};
-use crate::pod::Pod;
+use crate::pod::{Pod, Report};
 use crate::worker::Setup;
 use crate::{clock, cluster, local, signal};
+use control::call::bounded_message;
 use control::generation::{FILE_VERSION, GenerationFile, POD_NAME_VARIABLE, Placement, Ports, Shape};
+use control::status::Problem;
+use control::{Condition, Reason};
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, PipelineIdentity, WorkerIndex, Writer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Run some workers of a pipeline on Kafka
@@ -61,6 +66,9 @@ pub struct Args {
     log: String,
 }
 
+/// How often a Secret that is missing is looked for.
+const SECRET_LOOK: Duration = Duration::from_secs(2);
+
 /// What a process is to run.
 struct Job {
     setup: Setup,
@@ -78,11 +86,12 @@ pub fn run(args: &Args) -> Exit {
         Ok(job) => job,
         Err(exit) => return exit,
     };
-    let started = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref());
     let pod = Arc::new(Pod::default());
     signal::stop_on_signal(&pod);
-    let started = started.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), &kafka, &pod));
-    let threads = match started {
+    if let Err(error) = serve(args, job.file.clone(), &pod) {
+        return refuse(&error.to_string());
+    }
+    let threads = match start(&job, args, &pod) {
         Ok(threads) => threads,
         Err(error) => return refuse(&crate::worker::chain(&error)),
     };
@@ -93,16 +102,46 @@ pub fn run(args: &Args) -> Exit {
         workers = ?job.workers,
         "started"
     );
-    if let Err(error) = serve(args, job.file, &pod) {
-        return refuse(&error.to_string());
-    }
     while threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     Exit::Done
 }
 
-fn refuse(message: &str) -> Exit {
+/// Starts the workers. In a pod a Secret that is missing, or lacks a key, is waited for: it may be made later, and the
+/// pod says meanwhile what it lacks.
+fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    loop {
+        let kafka = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref());
+        let error = match kafka.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), &kafka, pod))
+        {
+            Err(error @ StartError::Secret { .. })
+                if args.generation_file.is_some() && !pod.intents().stop =>
+            {
+                error
+            }
+            started => return started,
+        };
+        let message = bounded_message(crate::worker::chain(&error));
+        let since_ms =
+            pod.reports().iter().flat_map(|report| &report.problems).map(|problem| problem.since_ms).min();
+        if since_ms.is_none() {
+            tracing::warn!("waiting: {message}");
+        }
+        let problem = Problem {
+            reason: Some(Reason::SecretKeyMissing),
+            condition: Condition::ConfigValid,
+            component: None,
+            message,
+            permanent: false,
+            since_ms: since_ms.unwrap_or_else(clock::wall_ms),
+        };
+        pod.report(job.workers.start, Report { problems: vec![problem], ..Report::default() });
+        std::thread::park_timeout(SECRET_LOOK);
+    }
+}
+
+pub(super) fn refuse(message: &str) -> Exit {
     tracing::error!("{message}");
     Exit::Configuration
 }
@@ -142,11 +181,7 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
 }
 
 fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| refuse(&format!("failed to read {}: {error}", path.display())))?;
-    let file: GenerationFile =
-        serde_saphyr::from_str(&text).map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
-    file.check().map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    let file = generation_file(path)?;
     let pod = args.pod.as_deref().unwrap_or_default();
     let workers = file.workers_of_pod(pod).map_err(|error| refuse(&error.to_string()))?;
     let plan = Arc::new(only_plan(&[(path.display().to_string(), file.manifest.clone())])?);
@@ -186,7 +221,17 @@ fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
     Ok(Job { setup, workers, file })
 }
 
-fn only_plan(texts: &[(String, String)]) -> Result<pipeline::plan::Plan, Exit> {
+/// Reads the facts of a generation.
+pub(super) fn generation_file(path: &Path) -> Result<GenerationFile, Exit> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refuse(&format!("failed to read {}: {error}", path.display())))?;
+    let file: GenerationFile =
+        serde_saphyr::from_str(&text).map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    file.check().map_err(|error| refuse(&format!("{}: {error}", path.display())))?;
+    Ok(file)
+}
+
+pub(super) fn only_plan(texts: &[(String, String)]) -> Result<pipeline::plan::Plan, Exit> {
     let loaded = load_texts(texts).map_err(|error| fail(&error))?;
     let mut plans: Vec<_> = loaded.pipelines.into_iter().map(|pipeline| pipeline.plan).collect();
     match (plans.pop(), plans.is_empty()) {
