@@ -1,9 +1,13 @@
 # Names only: what each does stands in the script it calls.
-.PHONY: help test acceptance model simulate bench images lint fmt generate
+.PHONY: help demo demo-down test acceptance model simulate bench images lint fmt generate
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+demo:            ## the main job on a cluster: counts from a Kafka, by one kubectl apply
+	@e2e/demo up
+demo-down:       ## removes what demo made
+	@e2e/demo down
 test:            ## everything that CI checks, from nothing
 	@e2e/check test
 acceptance:      ## the long figures

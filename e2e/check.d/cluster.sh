@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# Phases that need a cluster: the one that KUBECONFIG names, else the bed's; and a Kafka that its pods reach.
+
+cluster_is_up() {
+  if [ -z "${KUBECONFIG:-}" ]; then phase 'bed: cluster' 30m e2e/bed/bed up; fi
+  eval "$(e2e/bed/bed env)"
+}
+
+check_cluster() {
+  cluster_is_up
+  phase 'images' 45m e2e/bed/images
+  phase 'chart' 5m in_shell with_helm chart_is_good
+  phase 'cluster: definitions' 5m e2e/cluster/definitions
+  phase 'cluster: install' 5m e2e/cluster/install
+  phase 'cluster: pipeline' 15m e2e/cluster/pipeline
+}
