@@ -2,11 +2,12 @@
 # What each name on the command line runs.
 
 check_test() {
-  phase 'rust: needs' 5m bash -c "$(declare -f needs_of_rust); needs_of_rust"
+  phase 'rust: needs' 5m needs_of_rust
+  static_libraries
   phase 'rust: format' 1m cargo fmt --all --check
   phase 'rust: build' 45m cargo test --profile ci --workspace --locked --no-run
   phase 'rust: tests' 15m cargo test --profile ci --workspace --locked
-  phase 'programs' 15m cargo build --profile ci --workspace --locked --bins
+  phase 'programs' 15m build_programs
   phase 'sample against its oracle' 2m e2e/expected/check "$(program weir)"
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
   kafka_is_up
@@ -23,7 +24,7 @@ check_acceptance() {
 }
 
 check_simulate() {
-  phase 'programs' 45m cargo build --profile ci --workspace --locked --bins
+  phase 'programs' 45m build_programs
   phase 'simulation' 30m "$(program simulate)" --seeds "${SEEDS:-1000}"
 }
 

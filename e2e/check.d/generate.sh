@@ -3,12 +3,7 @@
 
 check_generate() {
   phase 'generate: definitions' 30m cargo run --quiet --profile ci --locked --package crds --example generate -- crds charts/weir/files/crds
-  phase 'generate: install.yaml' 10m in_shell with_helm install_yaml config/install.yaml
-}
-
-# in_shell COMMAND…: a function in a process of its own, so that a deadline can end it.
-in_shell() {
-  bash -euo pipefail -c "$(declare -f install_yaml chart_is_good with_helm template); \"\$@\"" in_shell "$@"
+  phase 'generate: install.yaml' 10m with_helm install_yaml config/install.yaml
 }
 
 # The oldest cluster that is supported; helm has to be told, because here is none to ask.

@@ -8,6 +8,8 @@
 
 pub mod input;
 pub mod workers;
+pub mod pods;
+pub mod fleet;
 pub mod verdict;
 
 use rdkafka::ClientConfig;
@@ -53,7 +55,7 @@ impl Topics {
     }
 
     /// The manifest of the audited pipeline.
-    pub fn manifest(&self, name: &str, bootstrap: &str) -> String {
+    pub fn manifest(&self, name: &str, bootstrap: &str, replicas: u32) -> String {
         let Self { input, passed, counts, late, dead } = self;
         format!(
             r#"apiVersion: weir.dev/v1alpha1
@@ -61,6 +63,7 @@ kind: StreamPipeline
 metadata: {{name: {name}}}
 spec:
   kafka: {{bootstrapServers: "{bootstrap}"}}
+  replicas: {replicas}
   checkpoint: {{interval: 10s}}
   sources:
     - name: numbers

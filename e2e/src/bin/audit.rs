@@ -2,28 +2,36 @@
 
 use anyhow::Context;
 use clap::Parser;
+use e2e::audit::fleet::Fleet;
+use e2e::audit::pods::Pods;
 use e2e::audit::workers::{Launch, Worker};
 use e2e::audit::{Ends, Topics, create, input, verdict};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The exactly-once audit against a real Kafka, with plain worker processes.
+/// The exactly-once audit against a real Kafka, with plain worker processes or with pods.
 #[derive(Parser, Debug)]
 struct Arguments {
     /// `host:port` of Kafka.
     #[arg(long, env = "KAFKA", default_value = "127.0.0.1:9092")]
     kafka: String,
-    /// The `weir` program.
-    #[arg(long)]
-    weir: PathBuf,
+    /// The `weir` program, for workers that are plain processes.
+    #[arg(long, required_unless_present = "pods")]
+    weir: Option<PathBuf>,
+    /// Workers are pods of the cluster that kubectl reaches, whose node is this machine; the operator has to be there.
+    #[arg(long, conflicts_with = "weir")]
+    pods: bool,
+    /// `host:port` of Kafka for pods.
+    #[arg(long, env = "KAFKA_IN_CLUSTER", required_if_eq("pods", "true"))]
+    kafka_in_cluster: Option<String>,
     /// Records per second.
     #[arg(long, default_value_t = 4_000)]
     rate: u64,
     /// Seconds of load.
     #[arg(long, default_value_t = 250)]
     seconds: u64,
-    /// Worker processes.
+    /// Workers.
     #[arg(long, default_value_t = 3)]
     workers: u32,
     /// SIGKILLs at any moment.
@@ -35,6 +43,9 @@ struct Arguments {
     /// SIGKILLs while the worker restores.
     #[arg(long, default_value_t = 2)]
     restore_kills: u32,
+    /// Pods deleted without grace.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    force_deletes: u32,
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
@@ -49,6 +60,7 @@ enum Moment {
     Any,
     OpenTransaction,
     Restore,
+    ForceDelete,
     BrokerRestart,
 }
 
@@ -57,11 +69,39 @@ fn main() -> anyhow::Result<()> {
     let suffix = std::process::id().to_string();
     let topics = Topics::new(&suffix);
     std::fs::create_dir_all(&arguments.logs)?;
-    let manifest = arguments.logs.join(format!("audit-{suffix}.yaml"));
-    std::fs::write(&manifest, topics.manifest(&format!("audit-{suffix}"), &arguments.kafka))?;
     tokio::runtime::Runtime::new()?.block_on(create(&arguments.kafka, &topics))?;
+    let mut fleet = start(&arguments, &topics, &format!("audit-{suffix}"))?;
+    let load = {
+        let (kafka, topics, rate) = (arguments.kafka.clone(), topics.clone(), arguments.rate);
+        let (count, base_ms) = (rate * arguments.seconds, jiff::Timestamp::now().as_millisecond());
+        std::thread::spawn(move || input::produce(&kafka, &topics, base_ms, rate, count))
+    };
+    let done = disturb(&arguments, &topics, &mut fleet)?;
+    load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
+    let verdict = verdict::wait(&arguments.kafka, &topics, Duration::from_secs(180))?;
+    println!(
+        "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts; {verdict}",
+        arguments.rate, arguments.seconds, done.kills, done.open, done.restore, done.deletes, done.broker
+    );
+    fleet.stop()?;
+    anyhow::ensure!(verdict.is_clean(), "the output is wrong; logs are in {}", arguments.logs.display());
+    Ok(())
+}
+
+/// Starts the workers and waits until all are live.
+fn start(arguments: &Arguments, topics: &Topics, name: &str) -> anyhow::Result<Fleet> {
+    let manifest = arguments.logs.join(format!("{name}.yaml"));
+    let kafka = arguments.kafka_in_cluster.as_ref().filter(|_| arguments.pods).unwrap_or(&arguments.kafka);
+    std::fs::write(&manifest, topics.manifest(name, kafka, arguments.workers))?;
+    match &arguments.weir {
+        Some(weir) => processes(arguments, weir, manifest),
+        None => Ok(Fleet::Pods(Pods::start("weir-audit", name, arguments.workers, &manifest)?)),
+    }
+}
+
+fn processes(arguments: &Arguments, weir: &Path, manifest: PathBuf) -> anyhow::Result<Fleet> {
     let launch = Launch {
-        program: arguments.weir.clone(),
+        program: weir.to_owned(),
         manifest,
         bootstrap: arguments.kafka.clone(),
         workers: arguments.workers,
@@ -72,23 +112,7 @@ fn main() -> anyhow::Result<()> {
     for worker in &mut workers {
         worker.wait_for("Live", Duration::from_secs(60))?;
     }
-    let load = {
-        let (kafka, topics, rate) = (arguments.kafka.clone(), topics.clone(), arguments.rate);
-        let (count, base_ms) = (rate * arguments.seconds, jiff::Timestamp::now().as_millisecond());
-        std::thread::spawn(move || input::produce(&kafka, &topics, base_ms, rate, count))
-    };
-    let done = disturb(&arguments, &topics, &mut workers)?;
-    load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
-    let verdict = verdict::wait(&arguments.kafka, &topics, Duration::from_secs(180))?;
-    println!(
-        "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} broker restarts; {verdict}",
-        arguments.rate, arguments.seconds, done.kills, done.open, done.restore, done.broker
-    );
-    for worker in workers {
-        worker.stop(Duration::from_secs(30))?;
-    }
-    anyhow::ensure!(verdict.is_clean(), "the output is wrong; logs are in {}", arguments.logs.display());
-    Ok(())
+    Ok(Fleet::Processes(workers))
 }
 
 /// What was done to the workers.
@@ -97,11 +121,12 @@ struct Done {
     kills: u32,
     open: u32,
     restore: u32,
+    deletes: u32,
     broker: u32,
 }
 
 /// Spreads the disturbances evenly over the load.
-fn disturb(arguments: &Arguments, topics: &Topics, workers: &mut [Worker]) -> anyhow::Result<Done> {
+fn disturb(arguments: &Arguments, topics: &Topics, fleet: &mut Fleet) -> anyhow::Result<Done> {
     let moments = plan(arguments);
     let ends = Ends::new(&arguments.kafka)?;
     let mut done = Done::default();
@@ -112,8 +137,8 @@ fn disturb(arguments: &Arguments, topics: &Topics, workers: &mut [Worker]) -> an
         while let Some(left) = due.checked_duration_since(Instant::now()) {
             std::thread::park_timeout(left);
         }
-        let victim = index % workers.len();
-        strike(arguments, topics, &ends, &mut workers[victim], *moment, &mut done)
+        let victim = index % fleet.count();
+        strike(arguments, topics, &ends, (fleet, victim), *moment, &mut done)
             .with_context(|| format!("{moment:?} of worker {victim}"))?;
     }
     Ok(done)
@@ -122,13 +147,14 @@ fn disturb(arguments: &Arguments, topics: &Topics, workers: &mut [Worker]) -> an
 /// All moments, mixed.
 fn plan(arguments: &Arguments) -> Vec<Moment> {
     let mut moments = Vec::new();
-    let most = arguments.kills.max(arguments.open_kills).max(arguments.restore_kills);
+    let kinds = [
+        (arguments.kills, Moment::Any),
+        (arguments.open_kills, Moment::OpenTransaction),
+        (arguments.restore_kills, Moment::Restore),
+        (arguments.force_deletes, Moment::ForceDelete),
+    ];
+    let most = kinds.iter().map(|(count, _)| *count).max().unwrap_or_default();
     for index in 0..most {
-        let kinds = [
-            (arguments.kills, Moment::Any),
-            (arguments.open_kills, Moment::OpenTransaction),
-            (arguments.restore_kills, Moment::Restore),
-        ];
         moments.extend(kinds.into_iter().filter(|(count, _)| index < *count).map(|(_, moment)| moment));
     }
     if arguments.restart_broker.is_some() {
@@ -141,27 +167,29 @@ fn strike(
     arguments: &Arguments,
     topics: &Topics,
     ends: &Ends,
-    worker: &mut Worker,
+    (fleet, victim): (&mut Fleet, usize),
     moment: Moment,
     done: &mut Done,
 ) -> anyhow::Result<()> {
     match moment {
         Moment::Any => {
-            worker.kill_and_restart()?;
+            fleet.kill(victim)?;
             done.kills += 1;
         }
         Moment::OpenTransaction => {
-            freeze_in_transaction(topics, ends, worker)?;
-            worker.kill_and_restart()?;
+            fleet.freeze_in_transaction(victim, topics, ends)?;
+            fleet.kill(victim)?;
             done.kills += 1;
             done.open += 1;
         }
         Moment::Restore => {
-            worker.kill_and_restart()?;
-            worker.wait_for("Restoring", Duration::from_secs(60))?;
-            worker.kill_and_restart()?;
+            fleet.kill_in_restore(victim)?;
             done.kills += 2;
             done.restore += 1;
+        }
+        Moment::ForceDelete => {
+            fleet.force_delete(victim)?;
+            done.deletes += 1;
         }
         Moment::BrokerRestart => {
             let command = arguments.restart_broker.as_deref().unwrap_or_default();
@@ -171,24 +199,4 @@ fn strike(
         }
     }
     Ok(())
-}
-
-/// Stops the process again and again until it stands still with a transaction open: the kill that follows leaves it
-/// open. Keys keep their partition from `in` to `passed`, so worker `w` writes partition `w`.
-fn freeze_in_transaction(topics: &Topics, ends: &Ends, worker: &Worker) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(60);
-    let partition = worker.index() as i32;
-    // A broker that is just coming back does not answer: then nothing is known to be open.
-    let is_open = || ends.transaction_is_open(&topics.passed, partition).unwrap_or(false);
-    while Instant::now() < until {
-        if !is_open() {
-            continue;
-        }
-        worker.signal("STOP")?;
-        if is_open() {
-            return Ok(());
-        }
-        worker.signal("CONT")?;
-    }
-    anyhow::bail!("worker {} was never seen inside a transaction", worker.index())
 }

@@ -1,0 +1,120 @@
+//! Workers as pods of a real cluster: found by their name, killed on the node or through the API server.
+//!
+//! The node has to be this machine, as it is with the bed: SIGKILL and SIGSTOP go to processes, not through Kubernetes.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The pods of the audited pipeline.
+pub struct Pods {
+    namespace: String,
+    pipeline: String,
+    replicas: u32,
+}
+
+/// How long pods may take to be ready.
+const READY: Duration = Duration::from_secs(120);
+
+impl Pods {
+    /// Applies the manifest and waits until the pipeline is ready.
+    pub fn start(namespace: &str, pipeline: &str, replicas: u32, manifest: &Path) -> anyhow::Result<Self> {
+        let path = manifest.to_string_lossy();
+        let _exists_already = kubectl(&["create", "namespace", namespace]);
+        kubectl(&["apply", "--namespace", namespace, "-f", &path])?;
+        let pods = Self { namespace: namespace.to_owned(), pipeline: pipeline.to_owned(), replicas };
+        pods.wait_ready()?;
+        Ok(pods)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.replicas
+    }
+
+    /// Waits until the pipeline says that it is ready.
+    pub fn wait_ready(&self) -> anyhow::Result<()> {
+        let (name, timeout) =
+            (format!("streampipeline/{}", self.pipeline), format!("--timeout={}s", READY.as_secs()));
+        kubectl(&["wait", "--namespace", &self.namespace, "--for=condition=Ready", &timeout, &name]).map(drop)
+    }
+
+    /// Sends a signal to the process in a pod, as soon as there is one.
+    pub fn signal(&self, ordinal: u32, name: &str) -> anyhow::Result<()> {
+        let pid = self.process(ordinal)?.to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status()?;
+        anyhow::ensure!(status.success(), "kill -{name} {pid} failed");
+        Ok(())
+    }
+
+    /// Deletes a pod without any grace: the StatefulSet makes another one of its name at once.
+    pub fn force_delete(&self, ordinal: u32) -> anyhow::Result<()> {
+        let name = self.pod(ordinal)?;
+        let gone =
+            ["delete", "pod", "--namespace", &self.namespace, "--force", "--grace-period=0", "--wait=false"];
+        kubectl(&[&gone[..], &[&name]].concat()).map(drop)
+    }
+
+    /// Deletes the pipeline and its namespace.
+    pub fn stop(self) -> anyhow::Result<()> {
+        kubectl(&[
+            "delete",
+            "streampipeline",
+            &self.pipeline,
+            "--namespace",
+            &self.namespace,
+            "--timeout=180s",
+        ])?;
+        kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).map(drop)
+    }
+
+    /// The name of the pod with this number, of the newest generation.
+    fn pod(&self, ordinal: u32) -> anyhow::Result<String> {
+        let path = "jsonpath={.status.generation}";
+        let generation =
+            kubectl(&["get", "streampipeline", &self.pipeline, "--namespace", &self.namespace, "-o", path])?;
+        Ok(format!("{}-g{}-{ordinal}", self.pipeline, generation.trim()))
+    }
+
+    fn process(&self, ordinal: u32) -> anyhow::Result<u32> {
+        let pod = self.pod(ordinal)?;
+        let until = Instant::now() + READY;
+        while Instant::now() < until {
+            if let Some(pid) = process_of(&pod)? {
+                return Ok(pid);
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        anyhow::bail!("no process of pod {pod} runs on this machine")
+    }
+}
+
+/// The worker process whose environment names the pod.
+fn process_of(pod: &str) -> anyhow::Result<Option<u32>> {
+    let variable = format!("{}={pod}", control::generation::POD_NAME_VARIABLE);
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Processes come and go while they are looked at.
+        let Ok(environment) = std::fs::read(path.join("environ")) else { continue };
+        let Ok(command) = std::fs::read(path.join("cmdline")) else { continue };
+        let is_worker = command.split(|byte| *byte == 0).nth(1) == Some(b"worker");
+        if is_worker && environment.split(|byte| *byte == 0).any(|item| item == variable.as_bytes()) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+fn kubectl(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("kubectl").args(arguments).stdin(Stdio::null()).output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "kubectl {} failed: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
