@@ -23,7 +23,7 @@ pub fn drive<E: Environment>(worker: &mut Worker<E>, number: u32, pod: &Arc<Pod>
         let step = worker.step(now(), WAIT, &pod.intents());
         if stepped_at >= report_at || step == Step::Finished {
             report_at = stepped_at + REPORT_EVERY;
-            pod.report(number, worker.report(now()));
+            pod.report(number, worker.report());
         }
         match step {
             Step::Finished => return,

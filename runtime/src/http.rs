@@ -2,6 +2,7 @@
 //! reports; it decides nothing.
 
 use crate::pod::{Intents, Pod};
+use crate::secrets::Secrets;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,8 @@ pub struct Served {
     pub generation: Arc<GenerationFile>,
     /// Start of the process, milliseconds since the epoch.
     pub started_at_ms: i64,
+    /// The Secrets that the plan refers to.
+    pub secrets: Arc<Secrets>,
 }
 
 /// The routes of the control port.
@@ -42,13 +45,15 @@ pub fn metrics_routes(served: Served) -> Router {
     Router::new().route("/metrics", get(crate::metrics::page)).with_state(served)
 }
 
-/// Ready means: every unit of every worker of this pod is live.
+/// Ready means: every worker of this pod knows its units, and every unit is live.
 async fn ready(State(served): State<Served>) -> Response {
     let reports = served.pod.reports();
     let waiting: Vec<_> =
         reports.iter().flat_map(|r| &r.units).filter(|u| u.state != UnitState::Live).collect();
     match waiting.first() {
-        _ if reports.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        _ if !crate::report::units_known(&reports) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response()
+        }
         None => "ready\n".into_response(),
         Some(unit) => {
             let text =
@@ -59,7 +64,7 @@ async fn ready(State(served): State<Served>) -> Response {
 }
 
 async fn status(State(served): State<Served>) -> Json<PodStatus> {
-    Json(crate::report::pod_status(&served, crate::clock::wall_ms()))
+    Json(crate::report::pod_status(&served, served.secrets.look(), crate::clock::wall_ms()))
 }
 
 async fn promote(State(served): State<Served>, Path(generation): Path<u64>) -> Response {

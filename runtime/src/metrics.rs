@@ -1,8 +1,9 @@
 //! The metrics page, made from the reports when it is asked for: labels are the names of the pipeline, of stages and
-//! of window steps, nothing of the data.
+//! of window steps, nothing of the data. What is not known is absent, never zero.
 
 use crate::http::Served;
 use crate::pod::Report;
+use crate::report;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -54,21 +55,31 @@ fn records(registry: &Registry, reports: &[Report]) -> Result<(), prometheus::Er
     let late = add(registry, IntCounterVec::new(late, &["step"])?)?;
     let open = with_help("weir_open_windows", "Windows with state, by window step.");
     let open = add(registry, GaugeVec::new(open, &["step"])?)?;
-    for (step, (windows, records)) in reports.iter().flat_map(|r| &r.windows) {
-        late.with_label_values(&[step]).inc_by(*records);
-        open.with_label_values(&[step]).add(*windows as f64);
+    for window in report::windows(reports) {
+        late.with_label_values(&[&window.step]).inc_by(window.late);
+        if let Some(windows) = window.open {
+            open.with_label_values(&[&window.step]).set(windows as f64);
+        }
     }
     Ok(())
 }
 
 fn state(registry: &Registry, reports: &[Report], now_ms: i64) -> Result<(), prometheus::Error> {
-    let lag: Option<u64> = reports.iter().map(|r| r.lag_records).sum();
-    if let Some(lag) = lag {
-        gauge(registry, "stream_consumer_lag", "Input records not yet processed.", lag as f64)?;
+    let lag = report::lag(reports, now_ms);
+    if let Some(records) = lag.records {
+        gauge(registry, "stream_consumer_lag", "Input records not yet processed.", records as f64)?;
     }
+    if let Some(seconds) = lag.seconds {
+        let help = "Age of the oldest input record not yet processed, in seconds.";
+        gauge(registry, "weir_lag_seconds", help, seconds)?;
+    }
+    let age = |at: i64| now_ms.saturating_sub(at) as f64 / 1_000.0;
     if let Some(at) = reports.iter().filter_map(|r| r.watermark_ms).min() {
-        let seconds = (now_ms - at) as f64 / 1_000.0;
-        gauge(registry, "weir_watermark_lag_seconds", "Age of the lowest watermark, in seconds.", seconds)?;
+        gauge(registry, "weir_watermark_lag_seconds", "Age of the lowest watermark, in seconds.", age(at))?;
+    }
+    if let Some(at) = report::oldest_snapshot(reports) {
+        let help = "Age of the oldest of the newest snapshots, in seconds.";
+        gauge(registry, "weir_snapshot_age_seconds", help, age(at))?;
     }
     let bytes = reports.iter().map(|r| r.state_bytes).sum::<u64>() as f64;
     gauge(registry, "weir_state_bytes", "Keyed state in memory, in bytes.", bytes)?;

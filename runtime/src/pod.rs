@@ -29,21 +29,23 @@ pub struct Report {
     pub worker: Option<WorkerStatus>,
     /// Its units.
     pub units: Vec<UnitStatus>,
-    /// Records and late and bad ones, since the process started.
+    /// Records and late and bad ones, committed since the process started.
     pub counters: Counters,
-    /// Late records by window step, and open windows.
-    pub windows: BTreeMap<String, (u64, u64)>,
-    /// Input not yet processed.
+    /// Every window step of the plan.
+    pub windows: BTreeMap<String, WindowReport>,
+    /// Input records not yet processed by its live units; none while it is not live, and before the first look.
     pub lag_records: Option<u64>,
     /// Input records per second over the last 30 seconds; none during the first 30.
     pub rate_per_second: Option<f64>,
-    /// Timestamp of the oldest record not yet processed, milliseconds; none when there is none.
+    /// Timestamp of the oldest record not yet processed, milliseconds, estimated; none when there is none, or when it
+    /// is not known.
     pub oldest_unprocessed_ms: Option<i64>,
     /// Lowest watermark of its live units.
     pub watermark_ms: Option<i64>,
     /// The newest commit.
     pub last_commit_ms: Option<i64>,
-    /// The oldest of the newest snapshots of its stateful units.
+    /// When the oldest of the newest durable snapshots of its units was taken; none when a unit that has committed has
+    /// none, and when no unit has committed.
     pub oldest_snapshot_ms: Option<i64>,
     /// The highest generation in any journal that it reads.
     pub newest_generation: Option<u64>,
@@ -57,6 +59,15 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// It has nothing more to do: all input ended, or it was stopped.
     pub finished: bool,
+}
+
+/// One window step, over the units of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowReport {
+    /// Windows with state in its live units; none while it is not live.
+    pub open: Option<u64>,
+    /// Late records, committed since the process started.
+    pub late: u64,
 }
 
 /// Shared by the threads of one process.

@@ -1,14 +1,15 @@
 //! From the reports of the workers to what the pod says about itself. Pure.
 
 use crate::http::Served;
-use crate::pod::{Intents, Report};
+use crate::pod::{Intents, Report, WindowReport};
 use crate::worker::{drain_number, drain_text};
 use control::PodStatus;
 use control::call::API_VERSION;
-use control::status::{Lag, PROBLEMS_MAX, UnitStatus, WindowStatus};
+use control::status::{Lag, PROBLEMS_MAX, SecretStatus, UnitStatus, WindowStatus};
+use std::collections::BTreeMap;
 
-/// The answer to `GET /control/v1/status`.
-pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
+/// The answer to `GET /control/v1/status`. `secrets` is what is mounted now.
+pub fn pod_status(served: &Served, secrets: Vec<SecretStatus>, now_ms: i64) -> PodStatus {
     let reports = served.pod.reports();
     let intents = served.pod.intents();
     let file = &served.generation;
@@ -29,7 +30,7 @@ pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
         drain: drain.map(|(id, _)| id.to_string()),
         workers: reports.iter().filter_map(|r| r.worker.clone()).collect(),
         units: reports.iter().flat_map(|r| &r.units).map(|unit| with_drain(unit, &intents)).collect(),
-        units_known: !reports.is_empty() && reports.iter().all(knows_its_units),
+        units_known: units_known(&reports),
         lag: lag(&reports, now_ms),
         rate_records_per_second: rate(&reports),
         watermark_ms: reports.iter().filter_map(|r| r.watermark_ms).min(),
@@ -37,16 +38,18 @@ pub fn pod_status(served: &Served, now_ms: i64) -> PodStatus {
         dead_letters: reports.iter().map(|r| r.counters.dead_letters).sum(),
         windows: windows(&reports),
         last_commit_ms: reports.iter().filter_map(|r| r.last_commit_ms).max(),
-        oldest_snapshot_ms: reports.iter().filter_map(|r| r.oldest_snapshot_ms).min(),
+        oldest_snapshot_ms: oldest_snapshot(&reports),
         worker_restarts: reports.iter().map(|r| r.restarts).sum(),
         problems,
-        secrets: Vec::new(),
+        secrets,
     }
 }
 
 /// Between two lives a worker knows nothing.
-fn knows_its_units(report: &Report) -> bool {
-    report.worker.as_ref().is_some_and(|worker| worker.incarnation.is_some())
+pub(crate) fn units_known(reports: &[Report]) -> bool {
+    let knows =
+        |report: &Report| report.worker.as_ref().is_some_and(|worker| worker.incarnation.is_some());
+    !reports.is_empty() && reports.iter().all(knows)
 }
 
 /// Workers name a drain as the journal does, by a number; who asks knows it by the name that this process was told.
@@ -57,30 +60,47 @@ fn with_drain(unit: &UnitStatus, intents: &Intents) -> UnitStatus {
 }
 
 /// Unknown as soon as one worker does not know its part.
-fn lag(reports: &[Report], now_ms: i64) -> Lag {
-    let records =
-        reports.iter().map(|r| r.lag_records).collect::<Option<Vec<_>>>().map(|all| all.iter().sum());
-    let oldest = reports.iter().filter_map(|r| r.oldest_unprocessed_ms).min();
-    let seconds = records.map(|_: u64| oldest.map_or(0.0, |at| (now_ms - at).max(0) as f64 / 1_000.0));
-    Lag { records, seconds }
+pub(crate) fn lag(reports: &[Report], now_ms: i64) -> Lag {
+    if reports.is_empty() {
+        return Lag::default();
+    }
+    let age = |report: &Report| match report.lag_records? {
+        0 => Some(0.0),
+        _ => report.oldest_unprocessed_ms.map(|at| now_ms.saturating_sub(at).max(0) as f64 / 1_000.0),
+    };
+    let ages: Option<Vec<f64>> = reports.iter().map(age).collect();
+    Lag {
+        records: reports.iter().map(|r| r.lag_records).sum(),
+        seconds: ages.map(|ages| ages.into_iter().fold(0.0, f64::max)),
+    }
+}
+
+/// Unknown as soon as a worker with a committed unit does not know its part.
+pub(crate) fn oldest_snapshot(reports: &[Report]) -> Option<i64> {
+    let committed = reports.iter().filter(|report| report.units.iter().any(|unit| unit.seq.is_some()));
+    committed.map(|report| report.oldest_snapshot_ms).collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 /// Unknown as soon as one worker has not run for long enough.
-fn rate(reports: &[Report]) -> Option<f64> {
-    reports.iter().map(|r| r.rate_per_second).sum()
+pub(crate) fn rate(reports: &[Report]) -> Option<f64> {
+    Some(reports).filter(|reports| !reports.is_empty())?.iter().map(|r| r.rate_per_second).sum()
 }
 
-fn windows(reports: &[Report]) -> Vec<WindowStatus> {
-    let mut all = std::collections::BTreeMap::<&str, (u64, u64)>::new();
-    for (step, (open, late)) in reports.iter().flat_map(|r| &r.windows) {
-        let sums = all.entry(step).or_default();
-        sums.0 += open;
-        sums.1 += late;
+/// Late records add up; the open windows are unknown as soon as one worker does not know its part.
+pub(crate) fn windows(reports: &[Report]) -> Vec<WindowStatus> {
+    let mut all = BTreeMap::<&str, WindowReport>::new();
+    for (step, window) in reports.iter().flat_map(|r| &r.windows) {
+        all.entry(step)
+            .and_modify(|sum| {
+                sum.open = sum.open.zip(window.open).map(|(a, b)| a + b);
+                sum.late += window.late;
+            })
+            .or_insert(*window);
     }
-    let status = |(step, (open, late)): (&str, (u64, u64))| WindowStatus {
+    let status = |(step, window): (&str, WindowReport)| WindowStatus {
         step: step.to_owned(),
-        open: Some(open),
-        late,
+        open: window.open,
+        late: window.late,
     };
     all.into_iter().map(status).collect()
 }

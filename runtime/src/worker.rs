@@ -13,9 +13,12 @@
 mod claim;
 mod error;
 mod journals;
+mod kept;
 mod life;
 mod live;
+mod measure;
 mod setup;
+mod tally;
 mod unit;
 
 pub use error::WorkerError;
@@ -23,14 +26,17 @@ pub use life::{drain_number, drain_text};
 pub use live::COMMIT_BYTES;
 pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 
-use crate::pod::{Intents, Report};
+use crate::pod::{Intents, Report, WindowReport};
 use control::call::bounded_message;
 use control::status::{Problem, UnitState, WorkerStatus};
 use life::{Life, Stop};
-use pipeline::effect::Counters;
+use measure::Rate;
+use pipeline::plan::{NodeKind, Plan};
 use protocol::commit::Timing;
 use protocol::going_live::Comeback;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use tally::Tally;
 
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +74,13 @@ pub struct Worker<E: Environment> {
     retries: u32,
     problem: Option<Problem>,
     end: Option<End>,
+    /// What the life that ended for good said of itself.
+    last_words: Option<Report>,
     restarts: u64,
     was_live: bool,
-    /// Counters of the lives that are over.
-    counters: Counters,
+    /// What was counted in the lives that are over.
+    tally: Tally,
+    rate: Rate,
 }
 
 /// Why a worker has nothing more to do.
@@ -97,14 +106,18 @@ impl<E: Environment> Worker<E> {
             retries: 0,
             problem: None,
             end: None,
+            last_words: None,
             restarts: 0,
             was_live: false,
-            counters: Counters::default(),
+            tally: Tally::default(),
+            rate: Rate::default(),
         }
     }
 
     /// Does a bounded piece of work; waits for records up to `wait` when there is nothing else.
     pub fn step(&mut self, now: Now, wait: Duration, intents: &Intents) -> Step {
+        let life = self.life.as_ref().and_then(Life::tally).map_or(0, |tally| tally.counters.records_in);
+        self.rate.sample(now.monotonic_ms, self.tally.counters.records_in + life);
         match self.end {
             Some(End::Finished) => return Step::Finished,
             Some(_) if intents.stop => return Step::Finished,
@@ -147,8 +160,9 @@ impl<E: Environment> Worker<E> {
 
     /// A life is over.
     fn stopped(&mut self, stop: Stop, now: Now) -> Step {
+        let last_words = self.life.as_ref().map(|_| self.report());
         if let Some(life) = self.life.take() {
-            self.counters.add(life.counters());
+            self.tally.add(life.tally().unwrap_or(&Tally::default()));
         }
         if std::mem::take(&mut self.was_live) {
             self.restarts += 1;
@@ -180,6 +194,7 @@ impl<E: Environment> Worker<E> {
             }
             Stop::Failed(error) => self.failed(&error, now),
         }
+        self.last_words = last_words.filter(|_| self.end.is_some());
         Step::Moved
     }
 
@@ -204,14 +219,22 @@ impl<E: Environment> Worker<E> {
     }
 
     /// What the worker says about itself.
-    pub fn report(&self, now: Now) -> Report {
-        let mut report = match &self.life {
-            Some(life) => life.report(&self.setup, now),
-            None => Report::default(),
-        };
+    pub fn report(&self) -> Report {
+        let tally = self.tally();
+        let mut report = Report { counters: tally.counters, ..Report::default() };
+        report.windows = windows(&self.setup.plan, &tally.late);
+        report.rate_per_second = self.rate.per_second();
+        if let Some(life) = &self.life {
+            life.report(&self.setup, &mut report);
+        }
         let incarnation = self.life.as_ref().map(|life| format!("{:032x}", life.incarnation().0));
         report.worker = Some(WorkerStatus { worker: self.setup.worker.0, incarnation });
-        report.counters.add(self.counters);
+        if let Some(last) = &self.last_words {
+            // Nothing of it changes any more: who asks may know which units they were.
+            report.worker.clone_from(&last.worker);
+            report.units.clone_from(&last.units);
+            report.newest_generation = last.newest_generation;
+        }
         report.restarts = self.restarts;
         report.problems.extend(self.problem.clone());
         report.finished = self.end == Some(End::Finished);
@@ -220,6 +243,15 @@ impl<E: Environment> Worker<E> {
             report.units.iter_mut().for_each(|unit| unit.state = state);
         }
         report
+    }
+
+    /// What was counted in all lives.
+    fn tally(&self) -> Tally {
+        let mut sum = self.tally.clone();
+        if let Some(now) = self.life.as_ref().and_then(Life::tally) {
+            sum.add(now);
+        }
+        sum
     }
 
     /// Where it is on its way, in one word, for logs and simulations.
@@ -240,6 +272,18 @@ impl<E: Environment> Worker<E> {
     pub fn environment(&mut self) -> &mut E {
         &mut self.environment
     }
+}
+
+/// Every window step of the plan, with its late records.
+fn windows(plan: &Plan, late: &BTreeMap<String, u64>) -> BTreeMap<String, WindowReport> {
+    let nodes = plan.stages().iter().flat_map(|stage| &stage.nodes);
+    let steps = nodes.filter(|node| matches!(node.kind, NodeKind::MergeWindows { .. }));
+    steps
+        .map(|node| {
+            let late = late.get(&node.name).copied().unwrap_or(0);
+            (node.name.clone(), WindowReport { open: None, late })
+        })
+        .collect()
 }
 
 fn state_at_end(end: End) -> Option<UnitState> {

@@ -96,7 +96,7 @@ impl Case {
             let mut finished = true;
             for worker in &mut running {
                 finished &= worker.step(now, Duration::ZERO, &Intents::default()) == Step::Finished;
-                let problems = worker.report(now).problems;
+                let problems = worker.report().problems;
                 assert!(problems.is_empty(), "{}: {problems:#?}", self.folder.display());
             }
             if finished {
@@ -107,8 +107,7 @@ impl Case {
                 running = start();
             }
         }
-        let now = Now { monotonic_ms: STEPS_MAX, wall_ms: WALL_MS };
-        let reports: Vec<_> = running.iter().map(|worker| worker.report(now)).collect();
+        let reports: Vec<_> = running.iter().map(Worker::report).collect();
         let folder = self.folder.display();
         panic!(
             "{folder}: {workers} workers, killed at {kill_at:?}: not finished after {STEPS_MAX} steps: {reports:#?}"

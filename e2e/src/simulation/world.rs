@@ -427,7 +427,7 @@ impl World {
         let Some(running) = &mut run.workers[worker] else { return Ok(Step::Waited) };
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = running.place();
         let step = running.step(now, Duration::ZERO, &run.intents);
-        let closed = running.report(now).problems.into_iter().find(|problem| problem.permanent);
+        let closed = running.report().problems.into_iter().find(|problem| problem.permanent);
         self.note(format!("step {generation}/{worker} {step:?}"));
         match closed {
             Some(problem) => Err(format!("worker {generation}/{worker} failed closed: {}", problem.message)),

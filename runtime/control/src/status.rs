@@ -46,7 +46,7 @@ pub struct PodStatus {
     pub units: Vec<UnitStatus>,
     /// True when `units` is complete: the partition counts of all stages are known, and every worker has a life.
     pub units_known: bool,
-    /// Input not yet processed, over the live units.
+    /// Input not yet processed; unknown as soon as one worker is not live, or could not look.
     #[serde(default)]
     pub lag: Lag,
     /// Input records per second over the last 30 seconds; absent during the first 30.
@@ -55,7 +55,7 @@ pub struct PodStatus {
     /// The lowest watermark of the live units, milliseconds since the epoch; absent before the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
-    /// Input records processed.
+    /// Input records processed, known to be committed.
     #[serde(default)]
     pub records: u64,
     /// Records sent to the dead-letter sink, or only counted when there is none.
@@ -67,7 +67,8 @@ pub struct PodStatus {
     /// The newest committed transaction, milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_commit_ms: Option<i64>,
-    /// When the oldest of the newest durable snapshots of the stateful units was taken, milliseconds since the epoch.
+    /// When the oldest of the newest durable snapshots of the units was taken, milliseconds since the epoch; absent
+    /// while a unit that has committed has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_snapshot_ms: Option<i64>,
     /// How often workers went back to *Going live* after having been live.
@@ -177,10 +178,10 @@ impl<'de> Deserialize<'de> for UnitState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lag {
-    /// Records between the committed positions and the ends of the partitions.
+    /// Records between what is processed and the high watermarks of the partitions, looked up every 5 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
-    /// Age of the oldest record not yet processed, in seconds; 0 when there is none.
+    /// Age of the oldest record not yet processed, in seconds, estimated; 0 when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -191,10 +192,10 @@ pub struct Lag {
 pub struct WindowStatus {
     /// Name of the step.
     pub step: String,
-    /// Windows with state now.
+    /// Windows with state now; absent as soon as one worker is not live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<u64>,
-    /// Late records, whether a `lateSink` took them or not.
+    /// Late records, whether a `lateSink` took them or not, known to be committed.
     #[serde(default)]
     pub late: u64,
 }
@@ -230,7 +231,8 @@ pub struct SecretStatus {
     /// Keys that the pipeline needs and the mount lacks; a missing Secret lacks all of them.
     #[serde(default)]
     pub missing_keys: Vec<String>,
-    /// Keyed hash of the content, 32 hex digits: equal content, equal hash.
+    /// Hash of the content, 32 hex digits, keyed with the pipeline and the name: equal content of one Secret of one
+    /// pipeline, equal hash. It is no proof against guessing a weak value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }

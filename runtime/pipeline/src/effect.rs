@@ -2,7 +2,7 @@
 //!
 //! The engine never writes; the worker does, when the protocol allows it.
 
-use crate::plan::{SinkId, StageId};
+use crate::plan::{NodeId, SinkId, StageId};
 use crate::record::RecordBatch;
 
 /// A batch of a sink takes no more records from this size on; spans reach to 4 GiB.
@@ -17,6 +17,8 @@ pub struct Effects {
     pub blocks: Vec<Block>,
     /// Counters, to be added to those of the unit.
     pub counters: Counters,
+    /// The late ones among them, by the node of the window that refused them.
+    pub late: Vec<(NodeId, u64)>,
 }
 
 /// One columnar block for one unit of a later stage. The protocol puts its envelope around the payload.
@@ -67,6 +69,15 @@ impl Effects {
             + self.blocks.iter().map(|block| block.payload.len()).sum::<usize>()
     }
 
+    /// Says which window refused late records that `counters` holds already.
+    pub(crate) fn late_at(&mut self, node: NodeId, records: u64) {
+        match self.late.iter_mut().find(|(at, _)| *at == node) {
+            _ if records == 0 => {}
+            Some((_, known)) => *known += records,
+            None => self.late.push((node, records)),
+        }
+    }
+
     /// Adds what another step of the same unit made, behind what is here.
     pub fn append(&mut self, other: &mut Effects) {
         for (sink, batch) in other.outputs.drain(..) {
@@ -74,6 +85,7 @@ impl Effects {
         }
         self.blocks.append(&mut other.blocks);
         self.counters.add(std::mem::take(&mut other.counters));
+        other.late.drain(..).for_each(|(node, records)| self.late_at(node, records));
     }
 }
 

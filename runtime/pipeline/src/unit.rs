@@ -224,11 +224,13 @@ impl Unit {
         out: &mut Effects,
     ) -> Result<(), BlockError> {
         let merge = self.operators.iter_mut().find_map(|operator| match &mut operator.kind {
-            Kind::Merge { input, merge, .. } if *input == channel.input => Some(merge),
+            Kind::Merge { id, input, merge, .. } if *input == channel.input => Some((*id, merge)),
             _ => None,
         });
-        let merge = merge.ok_or(BlockError::UnknownInput { input: channel.input })?;
+        let (id, merge) = merge.ok_or(BlockError::UnknownInput { input: channel.input })?;
+        let late = out.counters.late;
         let status = merge.take(payload, out)?;
+        out.late_at(id, out.counters.late - late);
         let state = self.channels.open(channel);
         let before = *state;
         state.condition = status.condition;
@@ -295,6 +297,14 @@ impl Unit {
     /// Windows that are open.
     pub fn open_windows(&self) -> usize {
         self.merges().map(Merge::open_windows).sum()
+    }
+
+    /// Windows that are open, by the node that merges them.
+    pub fn open_windows_by_node(&self) -> impl Iterator<Item = (NodeId, usize)> {
+        self.operators.iter().filter_map(|operator| match &operator.kind {
+            Kind::Merge { id, merge, .. } => Some((*id, merge.open_windows())),
+            _ => None,
+        })
     }
 
     /// Groups (window and key) that are open.
@@ -406,7 +416,9 @@ impl Unit {
             let selections: Vec<Selection> =
                 operator.from.iter().flat_map(|edge| selected(&made, *edge)).collect();
             if !selections.is_empty() {
+                let late = out.counters.late;
                 made[at] = operator.run(round, &mut flows, selections, out);
+                out.late_at(NodeId(at as u16), out.counters.late - late);
             }
         }
         flows.swap_remove(0).frame

@@ -6,10 +6,13 @@ use super::logs::{LogFormat, start_logs};
 use crate::cluster::StartError;
 use crate::http::{Served, control_routes, metrics_routes};
 use crate::pod::{Pod, Report};
+use crate::secrets::Secrets;
 use crate::worker::Setup;
 use crate::{clock, cluster, local, signal};
 use control::call::bounded_message;
-use control::generation::{FILE_VERSION, GenerationFile, POD_NAME_VARIABLE, Placement, Ports, Shape};
+use control::generation::{
+    FILE_VERSION, GenerationFile, POD_NAME_VARIABLE, Placement, Ports, SECRETS_DIRECTORY, Shape,
+};
 use control::status::Problem;
 use control::{Condition, Reason};
 use protocol::going_live::Promotion;
@@ -88,7 +91,7 @@ pub fn run(args: &Args) -> Exit {
     };
     let pod = Arc::new(Pod::default());
     signal::stop_on_signal(&pod);
-    if let Err(error) = serve(args, job.file.clone(), &pod) {
+    if let Err(error) = serve(args, &job, &pod) {
         return refuse(&error.to_string());
     }
     let threads = match start(&job, args, &pod) {
@@ -241,7 +244,8 @@ pub(super) fn only_plan(texts: &[(String, String)]) -> Result<pipeline::plan::Pl
 }
 
 /// Serves both ports on a thread of its own until the process ends.
-fn serve(args: &Args, file: GenerationFile, pod: &Arc<Pod>) -> std::io::Result<()> {
+fn serve(args: &Args, job: &Job, pod: &Arc<Pod>) -> std::io::Result<()> {
+    let file = job.file.clone();
     let all = std::net::IpAddr::from([0, 0, 0, 0]);
     let control = args.control_address.unwrap_or(SocketAddr::new(all, file.ports.control));
     let metrics = args.metrics_address.unwrap_or(SocketAddr::new(all, file.ports.metrics));
@@ -251,7 +255,13 @@ fn serve(args: &Args, file: GenerationFile, pod: &Arc<Pod>) -> std::io::Result<(
         Ok::<_, std::io::Error>(listener)
     };
     let (control, metrics) = (listen(control)?, listen(metrics)?);
-    let served = Served { pod: pod.clone(), generation: Arc::new(file), started_at_ms: clock::wall_ms() };
+    let owner = format!("{}/{}/{}", file.namespace, file.pipeline, file.uid8);
+    let served = Served {
+        pod: pod.clone(),
+        secrets: Arc::new(Secrets::of(&job.setup.plan, SECRETS_DIRECTORY, owner)),
+        generation: Arc::new(file),
+        started_at_ms: clock::wall_ms(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         runtime.block_on(async {

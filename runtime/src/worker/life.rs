@@ -5,13 +5,12 @@ use super::error::WorkerError;
 use super::journals::{Journal, all_ended, lineage, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
+use super::tally::Tally;
 use super::unit::{Member, partitions};
 use super::{Now, Step};
 use crate::pod::{Intents, Report};
 use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
 use control::status::{UnitState, UnitStatus};
-use pipeline::effect::Counters;
-use pipeline::plan::NodeKind;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::own_generation;
@@ -365,36 +364,25 @@ impl<Io: KafkaIo> Life<Io> {
         self.io.start_commit()
     }
 
-    /// What was counted in this life.
-    pub fn counters(&self) -> Counters {
-        let mut sum = Counters::default();
-        self.members.iter().filter_map(|member| member.engine.as_ref()).for_each(|e| sum.add(e.counters()));
-        sum
+    /// What was counted in this life and is committed.
+    pub fn tally(&self) -> Option<&Tally> {
+        self.live.as_ref().map(LiveState::tally)
     }
 
-    /// What it says about itself.
-    pub fn report(&self, setup: &Setup, now: Now) -> Report {
-        let mut report = Report { counters: self.counters(), ..Report::default() };
+    /// Says what it knows of itself. `report` names the windows of the plan.
+    pub fn report(&self, setup: &Setup, report: &mut Report) {
         report.newest_generation = all_ended(&self.journals).then(|| {
             let generations =
                 self.journals.iter().map(|j| u64::from(j.ownership(&self.members).highest_generation().0));
             generations.max().unwrap_or_default()
         });
         report.units = self.members.iter().map(|member| self.unit_status(setup, member)).collect();
-        for member in &self.members {
-            let Some(engine) = &member.engine else { continue };
-            report.state_bytes += engine.unit().state_bytes() as u64;
-            let open = engine.unit().open_windows() as u64;
-            for node in &setup.plan.stage(member.stage).nodes {
-                if matches!(node.kind, NodeKind::MergeWindows { .. }) {
-                    report.windows.entry(node.name.clone()).or_default().0 += open;
-                }
-            }
-        }
+        let engines = self.members.iter().filter_map(|member| member.engine.as_ref());
+        report.state_bytes = engines.map(|engine| engine.unit().state_bytes() as u64).sum();
         if let Some(live) = &self.live {
-            live.report(self, &mut report, now);
+            report.windows.values_mut().for_each(|window| window.open = Some(0));
+            live.report(self, setup, report);
         }
-        report
     }
 
     fn unit_status(&self, setup: &Setup, member: &Member) -> UnitStatus {

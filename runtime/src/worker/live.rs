@@ -8,7 +8,9 @@ mod snapshots;
 mod drain;
 
 use super::life::{Life, Route, Stop};
+use super::measure::Behind;
 use super::setup::{Environment, Setup};
+use super::tally::{Counting, Tally};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::{Intents, Report};
@@ -30,8 +32,10 @@ use std::time::Duration;
 const PENDING_BYTES_MAX: usize = 64 << 20;
 /// Output bytes that force a commit.
 pub const COMMIT_BYTES: usize = 8 << 20;
-/// Between consumer group offsets for lag tools, and between looks at the ends of the inputs.
+/// Between consumer group offsets for lag tools.
 const OFFSETS_EVERY_MS: u64 = 5_000;
+/// Between looks at the ends of the inputs.
+const LOOK_EVERY_MS: u64 = 5_000;
 /// Between deletions of records of our own topics.
 const TRIM_EVERY_MS: u64 = 30_000;
 /// How long a poll waits while a commit is in flight.
@@ -53,7 +57,10 @@ pub struct LiveState {
     offsets_at_ms: u64,
     trim_at_ms: u64,
     last_commit_ms: Option<i64>,
-    lag_records: Option<u64>,
+    look_at_ms: u64,
+    /// None before the first look, and after one that failed.
+    behind: Option<Behind>,
+    counting: Counting,
     stopping: bool,
 }
 
@@ -103,7 +110,9 @@ impl LiveState {
             offsets_at_ms: now.monotonic_ms,
             trim_at_ms: now.monotonic_ms + TRIM_EVERY_MS,
             last_commit_ms: None,
-            lag_records: None,
+            look_at_ms: now.monotonic_ms,
+            behind: None,
+            counting: Counting::default(),
             stopping: false,
         })
     }
@@ -120,12 +129,13 @@ impl LiveState {
     ) -> Result<Step, Stop> {
         self.stopping |= intents.stop;
         let mut moved = self.outcome(life, now, Duration::ZERO)?;
-        moved |= self.read(life, now, wait)?;
-        moved |= self.ticks(life, environment, now)?;
+        moved |= self.read(life, setup, now, wait)?;
+        moved |= self.ticks(life, setup, environment, now)?;
         self.drains(life, setup, intents);
         self.uploaded(environment);
         moved |= self.commit(life, setup, environment, now)?;
-        self.cut_drained(life, setup, environment)?;
+        self.cut_drained(life, setup, environment, now)?;
+        self.look(life, now);
         self.housekeeping(life, setup, now)?;
         if self.flight.is_none() && self.is_finished(life, environment) {
             return Ok(Step::Finished);
@@ -147,12 +157,19 @@ impl LiveState {
         };
         let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
         self.permit = Some(permit);
+        self.counting.committed();
         self.last_commit_ms = Some(now.wall_ms);
         Ok(true)
     }
 
     /// Polls and applies. Too much output in memory means: wait for the commit instead.
-    fn read<Io: KafkaIo>(&mut self, life: &mut Life<Io>, now: Now, wait: Duration) -> Result<bool, Stop> {
+    fn read<Io: KafkaIo>(
+        &mut self,
+        life: &mut Life<Io>,
+        setup: &Setup,
+        now: Now,
+        wait: Duration,
+    ) -> Result<bool, Stop> {
         let pending: usize = life.members.iter().flat_map(|m| &m.pending).map(Effects::byte_len).sum();
         if self.flight.is_some() && pending >= PENDING_BYTES_MAX {
             return self.outcome(life, now, wait);
@@ -168,7 +185,7 @@ impl LiveState {
         let polled = life.io.poll(wait, &mut fetched);
         let mut applied = Ok(());
         for item in &fetched {
-            applied = self.take(life, item, now);
+            applied = self.take(life, setup, item, now);
             if applied.is_err() {
                 break;
             }
@@ -180,7 +197,13 @@ impl LiveState {
         Ok(moved)
     }
 
-    fn take<Io: KafkaIo>(&mut self, life: &mut Life<Io>, item: &Fetched, now: Now) -> Result<(), Stop> {
+    fn take<Io: KafkaIo>(
+        &mut self,
+        life: &mut Life<Io>,
+        setup: &Setup,
+        item: &Fetched,
+        now: Now,
+    ) -> Result<(), Stop> {
         let (Fetched::Records { from: of, .. } | Fetched::End { of, .. }) = item;
         match (life.routes.get(of).copied(), item) {
             (Some(Route::Journal(slot)), Fetched::Records { from, batch }) => {
@@ -197,11 +220,15 @@ impl LiveState {
                 Ok(())
             }
             (Some(Route::Input { member, at }), Fetched::Records { batch, .. }) => {
-                self.apply(life, member, at, batch, now)
+                self.apply(life, setup, (member, at), batch, now)
             }
             (Some(Route::Input { member, at }), Fetched::End { offset, .. }) => {
+                let applies = self.applies(life.members[member].slot as Slot);
                 if let Some(source) = self.channels.iter_mut().find(|s| s.member == member && s.at == at) {
                     source.end_seen = Some(source.end_seen.map_or(*offset, |seen| seen.max(*offset)));
+                    if applies {
+                        source.reading.passed = source.reading.passed.max(*offset);
+                    }
                 }
                 Ok(())
             }
@@ -212,31 +239,37 @@ impl LiveState {
     fn apply<Io: KafkaIo>(
         &mut self,
         life: &mut Life<Io>,
-        member: usize,
-        at: InputPartition,
+        setup: &Setup,
+        (member_index, at): (usize, InputPartition),
         batch: &RecordBatch,
         now: Now,
     ) -> Result<(), Stop> {
-        let member_index = member;
-        let member = &mut life.members[member];
+        let member = &mut life.members[member_index];
         let slot = member.slot as Slot;
-        if self.stopping || self.live.standing(slot) != Some(Standing::Running) {
+        if !self.applies(slot) {
             return Ok(());
         }
         let clock_ms = self.live.batch_clock(slot, now.wall_ms);
         let effects = member.engine()?.apply(at, batch, clock_ms)?;
         self.live.applied(slot, at, batch, clock_ms);
-        self.keep(member, effects);
+        self.keep(setup, member, effects);
         if let Some(source) = self.channels.iter_mut().find(|s| s.member == member_index && s.at == at) {
             source.quiet_since_ms = now.monotonic_ms;
             source.idle = false;
             source.position = batch.next_offset().unwrap_or(source.position);
-            source.newest_ms = batch.records().last().map(|record| record.timestamp_ms);
+            source.reading.passed = source.position;
+            source.reading.newest_ms = batch.records().last().map(|record| record.timestamp_ms);
         }
         Ok(())
     }
 
-    fn keep(&mut self, member: &mut Member, effects: Effects) {
+    /// What is read of a unit is applied; else it is left to who comes next.
+    fn applies(&self, slot: Slot) -> bool {
+        !self.stopping && self.live.standing(slot) == Some(Standing::Running)
+    }
+
+    fn keep(&mut self, setup: &Setup, member: &mut Member, effects: Effects) {
+        self.counting.made(&effects, &setup.plan.stage(member.stage).nodes);
         self.live.emitted(member.slot as Slot, &effects);
         member.dirty = true;
         if !effects.is_empty() {
@@ -278,24 +311,25 @@ impl LiveState {
             let running = self.live.standing(member.slot as Slot) != Some(Standing::Released(None));
             if running && (member.dirty || member.engine()?.needs_commit()) {
                 let effects = member.engine()?.boundary();
-                self.keep(member, effects);
+                self.keep(setup, member, effects);
                 member.dirty = false;
             }
         }
         let Some(permit) = self.permit.take() else { return Ok(false) };
         let (flight, records) = self.live.commit(permit, now.monotonic_ms, now.wall_ms);
+        self.counting.sent();
         self.flight = Some(flight);
         self.write(life, setup, environment, &records, now).map_err(|error| {
             tracing::warn!(worker = setup.worker.0, %error, "a transaction could not be written");
             life.start_over("a transaction could not be written")
         })?;
         for order in self.live.snapshots_due(now.monotonic_ms) {
-            self.snapshot(life, setup, environment, order, None)?;
+            self.snapshot(life, setup, environment, order, None, now)?;
         }
         Ok(true)
     }
 
-    /// Looks at the ends of the inputs, and deletes what nobody needs any more.
+    /// Deletes what nobody needs any more.
     fn housekeeping<Io: KafkaIo>(
         &mut self,
         life: &mut Life<Io>,
@@ -336,12 +370,38 @@ impl LiveState {
     }
 
     /// Adds what only a live worker knows.
-    pub fn report<Io: KafkaIo>(&self, life: &Life<Io>, report: &mut Report, _now: Now) {
-        let engines = life.members.iter().filter_map(|member| member.engine.as_ref());
-        report.watermark_ms = engines.filter_map(|engine| engine.unit().watermark_ms()).min();
+    pub fn report<Io: KafkaIo>(&self, life: &Life<Io>, setup: &Setup, report: &mut Report) {
+        let mine = life.members.iter().filter(|member| self.state_of(member) != UnitState::Superseded);
+        let engines = mine.filter_map(|member| Some((member.stage, member.engine.as_ref()?.unit())));
+        for (stage, unit) in engines {
+            report.watermark_ms = report.watermark_ms.into_iter().chain(unit.watermark_ms()).min();
+            for (node, open) in unit.open_windows_by_node() {
+                let step = setup.plan.stage(stage).nodes[usize::from(node.0)].name.as_str();
+                if let Some(window) = report.windows.get_mut(step) {
+                    window.open = window.open.map(|sum| sum + open as u64);
+                }
+            }
+        }
         report.last_commit_ms = self.last_commit_ms;
-        report.lag_records = self.lag_records;
+        report.lag_records = self.behind.map(|behind| behind.records);
+        report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
+        report.oldest_snapshot_ms = oldest_snapshot(&life.members);
     }
+
+    /// What is committed for certain.
+    pub fn tally(&self) -> &Tally {
+        self.counting.known()
+    }
+}
+
+/// None when a unit that has committed has no snapshot that we know, and when nothing is committed.
+fn oldest_snapshot(members: &[Member]) -> Option<i64> {
+    let committed = members.iter().filter(|member| member.view.ownership().seq().0 > 0);
+    let taken = committed.map(|member| {
+        let pointer = member.view.restore_point().pointer.as_ref()?;
+        member.kept.taken_ms(pointer.hash)
+    });
+    taken.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 fn over(back: GoBack, why: &'static str) -> Stop {

@@ -3,9 +3,10 @@
 //! Live and in replay the same functions feed the engine, so that the same log gives the same state.
 
 use super::error::WorkerError;
+use super::kept::Kept;
 use super::setup::{Environment, Setup};
 use connect::door::TopicPartition;
-use pipeline::effect::{Counters, Effects};
+use pipeline::effect::Effects;
 use pipeline::plan::{Input, Plan, StageId};
 use pipeline::record::RecordBatch;
 use pipeline::unit::{Channel, Tick, Topology, Unit};
@@ -43,6 +44,8 @@ pub struct Member {
     pub pending: Vec<Effects>,
     /// True when something was applied since the last commit.
     pub dirty: bool,
+    /// Snapshots that were loaded or taken, and that the journal may point to.
+    pub kept: Kept,
 }
 
 /// The engine under the plan that it follows now.
@@ -52,8 +55,6 @@ pub struct Engine {
     stage: StageId,
     /// `End`s of upstream units, consumed live or in replay.
     ends: Ends,
-    /// Counted since the engine was made, replays included.
-    counters: Counters,
 }
 
 impl Member {
@@ -71,6 +72,7 @@ impl Member {
             migrated: false,
             pending: Vec::new(),
             dirty: false,
+            kept: Kept::default(),
         }
     }
 
@@ -130,6 +132,7 @@ impl Member {
             .map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
         let (header, state) = self.replay.loaded(pointer, &sealed).map_err(WorkerError::Restore)?;
         // A state whose plan is not known here can only be the end of a drain: the own plan takes it over as it is.
+        self.kept.add(pointer.hash, &header, header.clock_ms);
         let plan = setup.plan_of(header.plan).unwrap_or(&setup.plan);
         let mut engine = Engine::restore(plan, &self.id, topology, state)?;
         engine.ends = header.ends.into_iter().collect();
@@ -183,7 +186,7 @@ impl Engine {
     }
 
     fn around(unit: Unit, plan: &Arc<Plan>, stage: StageId) -> Self {
-        Self { unit, plan: plan.clone(), stage, ends: Ends::default(), counters: Counters::default() }
+        Self { unit, plan: plan.clone(), stage, ends: Ends::default() }
     }
 
     /// Applies records of one partition of one input.
@@ -201,7 +204,6 @@ impl Engine {
                 self.unit.on_batch(channel, batch, clock_ms, &mut effects);
             }
         }
-        self.counters.add(effects.counters);
         Ok(effects)
     }
 
@@ -234,7 +236,6 @@ impl Engine {
     pub fn tick(&mut self, tick: Tick, clock_ms: i64) -> Effects {
         let mut effects = Effects::default();
         self.unit.on_tick(tick, clock_ms, &mut effects);
-        self.counters.add(effects.counters);
         effects
     }
 
@@ -242,7 +243,6 @@ impl Engine {
     pub fn boundary(&mut self) -> Effects {
         let mut effects = Effects::default();
         self.unit.on_commit(&mut effects);
-        self.counters.add(effects.counters);
         effects
     }
 
@@ -267,11 +267,6 @@ impl Engine {
     /// The state machine itself, to be looked at.
     pub fn unit(&self) -> &Unit {
         &self.unit
-    }
-
-    /// What was counted since the engine was made, replays included.
-    pub fn counters(&self) -> Counters {
-        self.counters
     }
 
     /// Drains whose upstream units have all ended.

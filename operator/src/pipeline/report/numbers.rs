@@ -70,11 +70,18 @@ fn measured(
         lag: Some(lag).filter(|lag| lag.records.is_some() || lag.seconds.is_some()),
         rate: rate.map(|rate| rate.iter().sum::<f64>() as i64),
         watermark: time(reports.iter().filter_map(|(_, report)| report.watermark_ms).min()),
-        last_checkpoint: time(reports.iter().filter_map(|(_, report)| report.oldest_snapshot_ms).min()),
+        last_checkpoint: time(oldest_snapshot(reports)),
         dead_letters: Some(status.dead_letters.unwrap_or(0).saturating_add(signed(growth.dead_letters))),
         windows: windows(status, facts, reports, growth),
         ..status.clone()
     }
+}
+
+/// Unknown as soon as a pod with a committed unit has a unit without a snapshot.
+fn oldest_snapshot(reports: &[(&str, &PodStatus)]) -> Option<i64> {
+    let has_committed = |report: &&PodStatus| report.units.iter().any(|unit| unit.seq.is_some());
+    let committed = reports.iter().map(|(_, report)| *report).filter(has_committed);
+    committed.map(|report| report.oldest_snapshot_ms).collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 fn windows(

@@ -3,6 +3,9 @@
 //! Understood is the servicebinding form, which Strimzi's KafkaAccess writes. Only plaintext is supported so far; a Secret
 //! that asks for more is refused by the name of its key, never used in part. No value is ever part of an error.
 
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -72,6 +75,50 @@ pub fn bootstrap_servers(directory: &Path) -> Result<String, SecretError> {
     Err(SecretError::Missing { key: BOOTSTRAP, directory: shown() })
 }
 
+/// What is mounted at a directory, as far as it may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// Keys that are needed and not there. A Secret that does not exist lacks all of them.
+    pub missing_keys: Vec<&'static str>,
+    /// Hash of all keys and values, 32 hex digits; none when there is none, or when they cannot be read now.
+    pub hash: Option<String>,
+}
+
+/// Looks at the Secret mounted at a directory. The hash is keyed with `key`, so that equal Secrets of two owners differ.
+pub fn look(directory: &Path, key: &str) -> Mounted {
+    let content = content(directory).unwrap_or_default();
+    let there = std::iter::once(BOOTSTRAP).chain(BOOTSTRAP_ALIASES).any(|key| content.contains_key(key));
+    let missing_keys = if there { Vec::new() } else { vec![BOOTSTRAP] };
+    Mounted { missing_keys, hash: (!content.is_empty()).then(|| keyed_hash(key, &content)) }
+}
+
+/// Key and value of each file. Names with a dot at the front are of the kubelet, which swaps the content by them.
+fn content(directory: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut content = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let key = entry.file_name().to_string_lossy().into_owned();
+        if !key.starts_with('.') && fs::metadata(entry.path())?.is_file() {
+            content.insert(key, fs::read(entry.path())?);
+        }
+    }
+    Ok(content)
+}
+
+fn keyed_hash(key: &str, content: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hasher = Sha256::new();
+    let parts = content.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]);
+    for part in std::iter::once(key.as_bytes()).chain(parts) {
+        // With its length, so that no two lists of parts run together.
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn value(directory: &Path, key: &str) -> Result<Option<String>, SecretError> {
     let shown = directory.display().to_string();
     let bytes = match fs::read(directory.join(key)) {
@@ -108,6 +155,29 @@ mod tests {
         ] {
             assert_eq!(bootstrap_servers(secret(entries).path()).unwrap(), "a:9092,b:9092");
         }
+    }
+
+    #[test]
+    fn a_look_tells_what_is_missing_and_whether_the_content_changed() {
+        let one = secret(&[("bootstrapServers", "a:1"), ("password", "hush")]);
+        let same = secret(&[("password", "hush"), ("bootstrapServers", "a:1")]);
+        let other = secret(&[("bootstrapServers", "a:1"), ("password", "hush2")]);
+        let hash = |of: &tempfile::TempDir, key| look(of.path(), key).hash;
+        assert_eq!(look(one.path(), "k").missing_keys, Vec::<&str>::new());
+        assert_eq!(hash(&one, "k").map(|hash| hash.len()), Some(32));
+        assert_eq!(hash(&one, "k"), hash(&same, "k"));
+        assert_ne!(hash(&one, "k"), hash(&other, "k"));
+        assert_ne!(hash(&one, "k"), hash(&one, "another"));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_lacks_every_key_and_has_no_hash() {
+        let empty = secret(&[]);
+        let lacks_all = Mounted { missing_keys: vec!["bootstrap.servers"], hash: None };
+        assert_eq!(look(empty.path(), "k"), lacks_all);
+        assert_eq!(look(&empty.path().join("none"), "k"), lacks_all);
+        let without_address = secret(&[("password", "hush")]);
+        assert_eq!(look(without_address.path(), "k").missing_keys, ["bootstrap.servers"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::LiveState;
 use crate::pod::Intents;
 use crate::topology::repartition_name;
+use crate::worker::Now;
 use crate::worker::life::{Life, Stop, drain_number};
 use crate::worker::setup::{Environment, Setup};
 use connect::door::KafkaIo;
@@ -45,6 +46,7 @@ impl LiveState {
         life: &mut Life<E::Io>,
         setup: &Setup,
         environment: &mut E,
+        now: Now,
     ) -> Result<(), Stop> {
         if self.flight.is_some() || self.cuts.is_empty() {
             return Ok(());
@@ -59,7 +61,7 @@ impl LiveState {
             self.cuts.remove(&slot);
             // Nothing is committed behind a release: the newest commit of the journal is the last one of the unit.
             let seq = self.live.seq(slot);
-            self.snapshot(life, setup, environment, SnapshotOrder { slot, seq }, Some(drain))?;
+            self.snapshot(life, setup, environment, SnapshotOrder { slot, seq }, Some(drain), now)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Snapshots of a live worker: taken at a commit, uploaded in the background, pointed to by a later commit.
 
 use super::LiveState;
+use crate::worker::Now;
 use crate::worker::life::{Life, Stop};
 use crate::worker::setup::{Environment, Setup};
 use protocol::commit::SnapshotOrder;
@@ -25,6 +26,7 @@ impl LiveState {
         environment: &mut E,
         order: SnapshotOrder,
         cut: Option<DrainId>,
+        now: Now,
     ) -> Result<(), Stop> {
         let Some(member) = life.members.iter_mut().find(|member| member.slot == order.slot as usize) else {
             return Ok(());
@@ -37,6 +39,7 @@ impl LiveState {
         let sealed = header.seal(&state);
         let key = format!("{}/{}", member.id.stage, SnapshotPointer::content_name(&sealed));
         let sealed_hash = SnapshotPointer::to(key.as_str(), &sealed, order.seq);
+        member.kept.add(sealed_hash.hash, &header, now.wall_ms);
         let id = self.next_upload;
         self.next_upload += 1;
         match environment.store().start_put(id, order.slot, &key, sealed) {

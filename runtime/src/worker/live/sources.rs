@@ -1,8 +1,9 @@
 //! The sources of a live worker: watched for silence and for their end.
 
-use super::LiveState;
+use super::{LOOK_EVERY_MS, LiveState};
 use crate::worker::Now;
 use crate::worker::life::{Life, Stop};
+use crate::worker::measure::{Reading, behind, lag};
 use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
 use connect::door::{KafkaIo, TopicPartition};
@@ -25,8 +26,8 @@ pub(super) struct Source {
     pub(super) end_seen: Option<i64>,
     pub(super) idle: bool,
     pub(super) ended: bool,
-    /// Timestamp of the newest record.
-    pub(super) newest_ms: Option<i64>,
+    /// For the lag.
+    pub(super) reading: Reading,
 }
 
 impl LiveState {
@@ -34,6 +35,7 @@ impl LiveState {
     pub(super) fn ticks<E: Environment>(
         &mut self,
         life: &mut Life<E::Io>,
+        setup: &Setup,
         environment: &mut E,
         now: Now,
     ) -> Result<bool, Stop> {
@@ -70,9 +72,35 @@ impl LiveState {
             let clock_ms = self.live.batch_clock(slot, now.wall_ms);
             let effects = member.engine()?.tick(tick, clock_ms);
             self.live.ticked(slot, tick, clock_ms);
-            self.keep(member, effects);
+            self.keep(setup, member, effects);
         }
         Ok(moved)
+    }
+
+    /// Looks at the ends of the inputs, for the lag. The end is the high watermark, which counts the records of open
+    /// transactions too: they are waited for. A look that fails leaves the lag unknown until the next one.
+    pub(super) fn look<Io: KafkaIo>(&mut self, life: &mut Life<Io>, now: Now) {
+        if now.monotonic_ms < self.look_at_ms {
+            return;
+        }
+        self.look_at_ms = now.monotonic_ms + LOOK_EVERY_MS;
+        let partitions: Vec<_> = self.channels.iter().map(|source| source.partition.clone()).collect();
+        let ends = if partitions.is_empty() { Ok(Vec::new()) } else { life.io.watermarks(&partitions) };
+        self.behind = match ends {
+            Ok(ends) => {
+                for (source, (_, high)) in self.channels.iter_mut().zip(&ends) {
+                    if lag(&source.reading, *high) == 0 {
+                        source.reading.caught_up_ms = Some(now.wall_ms);
+                    }
+                }
+                let ends = ends.iter().map(|(_, high)| *high);
+                Some(behind(self.channels.iter().map(|source| &source.reading).zip(ends)))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the ends of the inputs are not known");
+                None
+            }
+        };
     }
 }
 
@@ -100,7 +128,7 @@ pub(super) fn sources(
                 end_seen: None,
                 idle: false,
                 ended: false,
-                newest_ms: None,
+                reading: Reading { passed: position, ..Reading::default() },
             })
         })
         .collect()

@@ -310,6 +310,7 @@ impl Rig {
 
     fn take(&mut self, index: u32, out: Effects) {
         self.counters.add(out.counters);
+        assert_eq!(out.late.iter().map(|(_, records)| records).sum::<u64>(), out.counters.late);
         for (sink, batch) in out.outputs {
             let all = self.outputs.entry(sink.0).or_default();
             (0..batch.len()).for_each(|row| all.push_from(&batch, row));
