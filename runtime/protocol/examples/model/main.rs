@@ -5,6 +5,10 @@
 //! defence; `--commits`, `--crashes`, `--inits` and `--drains` change the sizes.
 
 mod configs;
+mod going;
+mod invariants;
+mod label;
+mod live;
 mod pure;
 mod search;
 mod step;

@@ -125,7 +125,17 @@ pub struct Ask {
     pub resume: u8,
     pub machine: u16,
     pub folds: [u16; 2],
-    pub reads: [u8; 2],
+    /// The ends were measured: bit per journal that was read that far.
+    pub read_to_end: Option<u8>,
+}
+
+/// What a reader knows of a journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Fold {
+    pub ownership: Ownership,
+    /// The last commit, and the position that it took the unit to.
+    pub seq: u8,
+    pub end: u8,
 }
 
 /// Every wait is over: one that ends early is a reader that reads nothing new.
@@ -138,7 +148,7 @@ pub struct Pure {
     journals: usize,
     records: Interner<Record>,
     machines: Interner<GoingLive>,
-    folds: Interner<Ownership>,
+    folds: Interner<Fold>,
     folded: Map<(u16, u16), u16>,
     answers: Map<Ask, (u16, Decision)>,
     keeps_memory: [bool; 3],
@@ -152,7 +162,7 @@ impl Pure {
             journals,
             records: Interner::new(Record::Block),
             machines: Interner::new(GoingLive::new()),
-            folds: Interner::new(Ownership::default()),
+            folds: Interner::new(Fold::default()),
             folded: Map::default(),
             answers: Map::default(),
             keeps_memory: [Outcome::Committed, Outcome::Aborted, Outcome::Unknown]
@@ -168,7 +178,7 @@ impl Pure {
         self.records.values[usize::from(record)]
     }
 
-    pub fn machine(&self, machine: u16) -> &GoingLive {
+    fn machine(&self, machine: u16) -> &GoingLive {
         &self.machines.values[usize::from(machine)]
     }
 
@@ -176,7 +186,7 @@ impl Pure {
         self.machine(machine).phase()
     }
 
-    pub fn ownership(&self, fold: u16) -> &Ownership {
+    pub fn known(&self, fold: u16) -> &Fold {
         &self.folds.values[usize::from(fold)]
     }
 
@@ -198,15 +208,17 @@ impl Pure {
         if let Some(known) = self.folded.get(&(fold, record)) {
             return *known;
         }
-        let mut ownership = self.ownership(fold).clone();
-        if let Record::Journal { head, .. } = self.get(record) {
+        let mut next = self.known(fold).clone();
+        if let Record::Journal { head, end, .. } = self.get(record) {
             // Only reading uncommitted records breaks the sequence without the invariants having said so before.
-            let before = ownership.clone();
-            if ownership.apply(&head).is_err() {
-                ownership = before;
+            if next.ownership.apply(&head).is_err() {
+                next.ownership = self.known(fold).ownership.clone();
+            }
+            if let Head::Commit { seq, .. } = head {
+                (next.seq, next.end) = (seq.0 as u8, end);
             }
         }
-        let number = self.folds.number(ownership);
+        let number = self.folds.number(next);
         self.folded.insert((fold, record), number);
         number
     }
@@ -240,15 +252,21 @@ impl Pure {
         if ask.resume > 0 {
             machine.observe(&me, Event::Resume(DrainId(u64::from(ask.resume))));
         }
+        // The ends are kept outside of the machine, where they can be told relative to what is still open: 1 stands for
+        // each of them, and a journal was read to 0 or to 1.
+        if let (Some(_), Phase::Measuring(_, slots)) = (ask.read_to_end, machine.phase()) {
+            let ends = vec![1; slots.len()];
+            machine.observe(&me, Event::Ends(ends));
+        }
         let own = self.worker(ask.worker).own;
         let facts: Vec<JournalFacts<'_>> = (0..self.journals)
             .map(|slot| {
-                let ownership = self.ownership(ask.folds[slot]);
+                let ownership = &self.known(ask.folds[slot]).ownership;
                 JournalFacts {
                     own: own >> slot & 1 == 1,
                     new_stage: false,
                     ownership,
-                    read_to: Some(i64::from(ask.reads[slot])),
+                    read_to: Some(i64::from(ask.read_to_end.is_some_and(|bits| bits >> slot & 1 == 1))),
                     replayed: Some(ownership.seq()),
                 }
             })

@@ -3,7 +3,8 @@
 //! Two different states share a fingerprint with a probability below 1e-20 at a hundred million states. A state that
 //! breaks an invariant is shown with the shortest way to it.
 
-use crate::step::{Label, Model};
+use crate::label::Label;
+use crate::step::Model;
 use crate::world::World;
 use xxhash_rust::xxh3::xxh3_128;
 

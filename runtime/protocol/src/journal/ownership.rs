@@ -104,9 +104,9 @@ pub struct SequenceBroken {
 /// What a journal says of its owners. A fold in log order; see the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ownership {
-    records: u32,
-    claims: Vec<(u32, ClaimHead)>,
-    releases: Vec<(u32, Generation)>,
+    touched: bool,
+    /// The newest Claim of each generation, in log order; true when its generation has released behind it.
+    claims: Vec<(ClaimHead, bool)>,
     in_force: Option<PlanHash>,
     before: Option<PlanHash>,
     lock: Option<Lock>,
@@ -117,7 +117,7 @@ pub struct Ownership {
 impl Ownership {
     /// Takes the next record.
     pub fn apply(&mut self, head: &Head) -> Result<(), SequenceBroken> {
-        self.records += 1;
+        self.touched = true;
         match *head {
             Head::Claim(claim) => self.claim(claim),
             Head::Commit { owner, seq, renewal } => {
@@ -149,8 +149,8 @@ impl Ownership {
 
     fn claim(&mut self, claim: ClaimHead) {
         self.wrote(claim.owner.writer);
-        self.claims.retain(|(_, old)| old.owner.generation() != claim.owner.generation());
-        self.claims.push((self.records, claim));
+        self.claims.retain(|(old, _)| old.owner.generation() != claim.owner.generation());
+        self.claims.push((claim, false));
         let lifted = self.lock.is_some_and(|lock| {
             claim.owner.generation() > lock.generation || claim.resume == Some(lock.drain)
         });
@@ -166,8 +166,8 @@ impl Ownership {
     fn released(&mut self, owner: Owner, seq: Seq, drain: Option<DrainId>) {
         self.wrote(owner.writer);
         let generation = owner.generation();
-        self.releases.retain(|(_, old)| *old != generation);
-        self.releases.push((self.records, generation));
+        let of_it = self.claims.iter_mut().filter(|(claim, _)| claim.owner.generation() == generation);
+        of_it.for_each(|(_, released)| *released = true);
         // Only an owner that follows the plan in force can drain it, and only at the journal's last commit.
         let owns = self.claim_of(generation).is_some_and(|claim| self.in_force == Some(claim.plan));
         if let Some(drain) = drain
@@ -186,7 +186,7 @@ impl Ownership {
 
     /// True before the first record.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        !self.touched
     }
 
     /// The last commit, 0 when there is none.
@@ -206,25 +206,23 @@ impl Ownership {
 
     /// The newest Claim of the highest generation.
     pub fn highest_claim(&self) -> Option<&ClaimHead> {
-        self.claims.iter().map(|(_, claim)| claim).max_by_key(|claim| claim.owner.generation())
+        self.claims.iter().map(|(claim, _)| claim).max_by_key(|claim| claim.owner.generation())
     }
 
     /// The newest Claim in log order.
     pub fn newest_claim(&self) -> Option<&ClaimHead> {
-        self.claims.last().map(|(_, claim)| claim)
+        self.claims.last().map(|(claim, _)| claim)
     }
 
     /// The newest Claim of a generation.
     pub fn claim_of(&self, generation: Generation) -> Option<&ClaimHead> {
-        self.claims.iter().map(|(_, claim)| claim).find(|claim| claim.owner.generation() == generation)
+        self.claims.iter().map(|(claim, _)| claim).find(|claim| claim.owner.generation() == generation)
     }
 
     /// The newest Claim below a generation whose owner has not released since: the one worth waiting for.
     pub fn unreleased_below(&self, generation: Generation) -> Option<&ClaimHead> {
-        let (at, claim) =
-            self.claims.iter().rev().find(|(_, claim)| claim.owner.generation() < generation)?;
-        let below = claim.owner.generation();
-        let released = self.releases.iter().any(|(when, of)| *of == below && when > at);
+        let (claim, released) =
+            self.claims.iter().rev().find(|(claim, _)| claim.owner.generation() < generation)?;
         (!released).then_some(claim)
     }
 
