@@ -10,7 +10,7 @@ mod world;
 
 pub use chance::Chance;
 pub use faults::Matrix;
-pub use mutants::{MUTANTS, without};
+pub use mutants::mutants;
 pub use world::{Outcome, Violation, simulate};
 
 /// The pipelines that are simulated: one stage, two and three.

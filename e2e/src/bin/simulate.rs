@@ -1,7 +1,7 @@
 //! `simulate`: many seeds; prints the matrix of faults and steps, and ends with 0 only when no promise was broken.
 
 use clap::Parser;
-use e2e::simulation::{MUTANTS, Matrix, simulate, without};
+use e2e::simulation::{Matrix, mutants, simulate};
 use protocol::defences::Defences;
 
 /// Seeded simulation of the protocol over the log in memory.
@@ -24,7 +24,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.mutants {
-        return mutants(&arguments);
+        return each_mutant(&arguments);
     }
     let (mut matrix, mut moves, mut violations) = (Matrix::default(), 0, 0);
     for seed in arguments.first..arguments.first + arguments.seeds {
@@ -49,15 +49,15 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mutants(arguments: &Arguments) -> anyhow::Result<()> {
+fn each_mutant(arguments: &Arguments) -> anyhow::Result<()> {
     let seeds = arguments.first..arguments.first + arguments.seeds;
     let mut survivors = Vec::new();
-    for (name, mutation) in MUTANTS {
-        let mut runs = seeds.clone().map(|seed| (seed, simulate(seed, without(mutation))));
+    for defence in mutants() {
+        let mut runs = seeds.clone().map(|seed| (seed, simulate(seed, defence.without())));
         match runs.find_map(|(seed, outcome)| outcome.violation.map(|violation| (seed, violation))) {
-            None => survivors.push(name),
+            None => survivors.push(defence.name),
             Some((seed, violation)) => {
-                println!("without {name}: seed {seed}: {}", violation.what);
+                println!("without {}: seed {seed}: {}", defence.name, violation.what);
                 violation.moves.iter().rev().take(8).rev().for_each(|line| println!("    {line}"));
             }
         }

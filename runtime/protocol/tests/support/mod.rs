@@ -1,6 +1,8 @@
 //! Records and generators that several test files use.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod toy;
+
 use pipeline::plan::PlanHash;
 use pipeline::record::{NewRecord, RecordBatch};
 use pipeline::unit::{Channel, Tick};
