@@ -9,7 +9,9 @@ check_test() {
   phase 'rust: tests' 15m cargo test --profile ci --workspace --locked
   phase 'programs' 15m build_programs
   phase 'sample against its oracle' 2m e2e/expected/check "$(program weir)"
+  model_short
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
+  phase 'simulation: no defence' 2m "$(program simulate)" --seeds 200 --mutants
   kafka_is_up
   phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --rate 1000 --seconds 20 --kills 2 --open-kills 2 --restore-kills 1

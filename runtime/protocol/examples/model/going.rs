@@ -12,15 +12,14 @@ use protocol::journal::ownership::ClaimHead;
 impl Model {
     pub fn going(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
         match self.pure.phase(proc.machine).clone() {
-            Phase::Standby => self.decide_now(world, worker, proc, false, out),
-            Phase::Releasing(..) => self.decide_now(world, worker, proc, true, out),
+            Phase::Standby | Phase::Releasing(..) => self.decide_now(world, worker, proc, out),
             Phase::Measuring(..) => {
-                let stale = !self.pure.defences.read_to_high_watermark;
-                self.decide_now(world, worker, proc, stale, out);
+                self.decide_now(world, worker, proc, out);
+                if !self.pure.defences.read_to_high_watermark {
+                    self.decide_unread(world, worker, proc, out);
+                }
             }
-            Phase::Claiming(_) if !self.pure.defences.claim => {
-                self.decide_now(world, worker, proc, false, out);
-            }
+            Phase::Claiming(_) if !self.pure.defences.claim => self.decide_now(world, worker, proc, out),
             Phase::Initialising(_) => self.initialise(world, worker, out),
             Phase::Claiming(attempt) => self.claim(world, worker, proc, &attempt.orders, out),
             Phase::Fencing(_, ids) => {
@@ -36,20 +35,20 @@ impl Model {
         self.config.workers.iter().position(|worker| worker.writer() == writer).map(|at| at as u8)
     }
 
-    /// Reads and decides; also on what it had read before, when it `may_be_stale`.
-    fn decide_now(&mut self, world: &World, worker: u8, proc: &Proc, may_be_stale: bool, out: &mut Out) {
-        let mut fresh = false;
+    /// Reads and decides.
+    fn decide_now(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
         for view in self.views(world, Reads::Journals) {
             let folds = self.readable(&view.world);
-            fresh |= folds == proc.stale;
             // The ends of this worker are those of the world that it sees.
-            let seeing = view.world.procs[usize::from(worker)];
+            let seeing = Proc { ends: view.world.procs[usize::from(worker)].ends, ..*proc };
             self.decide(&view, worker, &seeing, folds, out);
         }
-        if may_be_stale && !fresh {
-            let unchanged = View { world: *world, markers: 0 };
-            self.decide(&unchanged, worker, proc, proc.stale, out);
-        }
+    }
+
+    /// Decides on what it had read before.
+    fn decide_unread(&mut self, world: &World, worker: u8, proc: &Proc, out: &mut Out) {
+        let unchanged = View { world: *world, markers: 0 };
+        self.decide(&unchanged, worker, proc, proc.stale, out);
     }
 
     /// Asks, and takes the answer.
@@ -67,7 +66,7 @@ impl Model {
                 What::Live(units, view.markers)
             }
             Decision::Aside => {
-                self.new_life(&mut next, worker, false);
+                self.new_life(&mut next, worker);
                 What::NextLife
             }
             Decision::Gone => {
@@ -81,12 +80,16 @@ impl Model {
     /// The next phase.
     fn enter(&mut self, world: &mut World, worker: u8, machine: u16, folds: [u16; JOURNALS]) {
         let phase = self.pure.phase(machine);
-        let forgets = matches!(phase, Phase::Standby | Phase::Fencing(..) | Phase::Measuring(..));
         let measures = matches!(phase, Phase::Measuring(..));
+        let stale = if !self.pure.defences.read_to_high_watermark {
+            folds
+        } else if matches!(phase, Phase::Initialising(_)) {
+            self.alike(world, worker, machine, folds)
+        } else {
+            [0; JOURNALS]
+        };
         let proc = &mut world.procs[usize::from(worker)];
-        (proc.machine, proc.ends) = (machine, [0; JOURNALS]);
-        let keeps = !forgets || !self.pure.defences.read_to_high_watermark;
-        proc.stale = if keeps { folds } else { [0; JOURNALS] };
+        (proc.machine, proc.ends, proc.stale) = (machine, [0; JOURNALS], stale);
         if measures {
             self.measure(world, worker);
         }
@@ -106,7 +109,7 @@ impl Model {
 
     fn event(&mut self, world: &mut World, worker: u8, event: Event) {
         let proc = world.procs[usize::from(worker)];
-        let machine = self.pure.observe(self.id(worker), proc.life, proc.lost, proc.machine, event);
+        let machine = self.pure.observe(self.id(worker), proc.life, proc.machine, event);
         let proc = &mut world.procs[usize::from(worker)];
         (proc.machine, proc.sub) = (machine, 0);
     }
@@ -136,7 +139,7 @@ impl Model {
 
     pub fn fenced(&self, world: &World, worker: u8, out: &mut Out) {
         let mut next = *world;
-        self.new_life(&mut next, worker, true);
+        self.new_life(&mut next, worker);
         out.push((self.label(worker, What::Fenced), next));
     }
 
@@ -160,22 +163,32 @@ impl Model {
         if world.lost_claims > 0 {
             let mut lost = World { lost_claims: world.lost_claims - 1, ..*world };
             lost.abort(id);
-            self.event(&mut lost, worker, Event::Claimed { committed: true, now_ms: 0 });
-            out.push((self.label(worker, What::EndClaimLost), lost));
+            self.claimed(lost, worker, What::EndClaimLost, out);
         }
         next.commit(id);
         if world.delays > 0 {
             let mut late = World { delays: world.delays - 1, delayed: id + 1, ..next };
-            let committed = self.pure.keeps_memory(Outcome::Unknown);
-            if committed {
-                self.event(&mut late, worker, Event::Claimed { committed, now_ms: 0 });
+            if self.pure.keeps_memory(Outcome::Unknown) {
+                self.claimed(late, worker, What::EndClaimLate, out);
             } else {
-                self.new_life(&mut late, worker, true);
+                self.new_life(&mut late, worker);
+                out.push((self.label(worker, What::EndClaimLate), late));
             }
-            out.push((self.label(worker, What::EndClaimLate), late));
         }
-        self.event(&mut next, worker, Event::Claimed { committed: true, now_ms: 0 });
-        out.push((self.label(worker, What::EndClaim), next));
+        self.claimed(next, worker, What::EndClaim, out);
+    }
+
+    /// The Claims are committed as far as the worker knows: it reads again, or it goes on at once.
+    fn claimed(&mut self, mut world: World, worker: u8, what: What, out: &mut Out) {
+        self.event(&mut world, worker, Event::Claimed { committed: true, now_ms: 0 });
+        let proc = world.procs[usize::from(worker)];
+        let before = out.len();
+        self.decide_unread(&world, worker, &proc, out);
+        out[before..].iter_mut().for_each(|(label, _)| *label = self.label(worker, what));
+        if self.pure.defences.read_to_high_watermark {
+            world.procs[usize::from(worker)].stale = [0; JOURNALS];
+        }
+        out.push((self.label(worker, what), world));
     }
 
     fn claim_record(&mut self, worker: u8, life: u8, order: &ClaimOrder) -> u16 {

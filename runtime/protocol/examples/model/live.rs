@@ -15,7 +15,7 @@ impl Model {
         if proc.units == 0 {
             if world.resumed > 0 && world.resumed == world.drain {
                 let mut next = *world;
-                self.new_life(&mut next, worker, false);
+                self.new_life(&mut next, worker);
                 out.push((self.label(worker, What::Resumed), next));
             }
             return;
@@ -171,7 +171,7 @@ impl Model {
             if kept {
                 advance(&mut next.procs[usize::from(worker)]);
             } else {
-                self.new_life(&mut next, worker, true);
+                self.new_life(&mut next, worker);
             }
             out.push((self.label(worker, What::Abort(kept)), next));
         }
@@ -185,7 +185,7 @@ impl Model {
                 self.own_init(&mut after_init, worker);
                 out.push((self.label(worker, What::KeepAfterInit), after_init));
             } else {
-                self.new_life(&mut late, worker, true);
+                self.new_life(&mut late, worker);
             }
             out.push((self.label(worker, What::EndLate), late));
         }

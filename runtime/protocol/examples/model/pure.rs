@@ -121,7 +121,6 @@ pub enum Decision {
 pub struct Ask {
     pub worker: u8,
     pub life: u8,
-    pub lost: u8,
     pub resume: u8,
     pub machine: u16,
     pub folds: [u16; 2],
@@ -151,6 +150,8 @@ pub struct Pure {
     folds: Interner<Fold>,
     folded: Map<(u16, u16), u16>,
     answers: Map<Ask, (u16, Decision)>,
+    /// By worker, machine and the outcome of a decision behind the Claim: what was known, as one of those that lead to it.
+    alike: Map<(u8, u16, u16), [u16; 2]>,
     keeps_memory: [bool; 3],
 }
 
@@ -165,6 +166,7 @@ impl Pure {
             folds: Interner::new(Fold::default()),
             folded: Map::default(),
             answers: Map::default(),
+            alike: Map::default(),
             keeps_memory: [Outcome::Committed, Outcome::Aborted, Outcome::Unknown]
                 .map(|outcome| keeps_memory(defences, outcome)),
         }
@@ -223,19 +225,16 @@ impl Pure {
         number
     }
 
-    fn me(&self, worker: u8, life: u8, lost: u8) -> Me {
+    fn me(&self, worker: u8, life: u8) -> Me {
         let config = self.worker(worker);
-        let comeback = match lost {
-            0 => Comeback::Fresh,
-            life => Comeback::Lost { previous: incarnation(worker, life), attempt: 0, since_ms: 0 },
-        };
         Me {
             owner: self.owner(worker, life),
             plan: PlanHash([config.plan; 16]),
             placement: PlacementHash(u64::from(config.generation)),
             promotion: Promotion::Operator,
             prior: config.prior.clone(),
-            comeback,
+            // Where another life would stand aside for a twin it only waits: this one does all that it would do.
+            comeback: Comeback::Fresh,
             release_wait_ms: 200,
         }
     }
@@ -245,7 +244,7 @@ impl Pure {
         if let Some(known) = self.answers.get(&ask) {
             return known.clone();
         }
-        let me = self.me(ask.worker, ask.life, ask.lost);
+        let me = self.me(ask.worker, ask.life);
         let mut machine = self.machine(ask.machine).clone();
         // A worker that waits for `promote` is one that is slow.
         machine.observe(&me, Event::Promoted(me.owner.generation()));
@@ -287,9 +286,20 @@ impl Pure {
         answer
     }
 
+    /// What was known when the claim was decided matters for one thing: the decision behind the Claim, if nothing is read
+    /// until then. Of all that lead to the same one this is the first.
+    pub fn alike(&mut self, ask: Ask) -> [u16; 2] {
+        let initialised = self.observe(ask.worker, ask.life, ask.machine, Event::Initialised);
+        let claimed = Event::Claimed { committed: true, now_ms: 0 };
+        let machine = self.observe(ask.worker, ask.life, initialised, claimed);
+        let (outcome, decision) = self.next(Ask { machine, ..ask });
+        let outcome = if decision == Decision::Gone { u16::MAX } else { outcome };
+        *self.alike.entry((ask.worker, ask.machine, outcome)).or_insert(ask.folds)
+    }
+
     /// Tells *Going live* what happened.
-    pub fn observe(&mut self, worker: u8, life: u8, lost: u8, machine: u16, event: Event) -> u16 {
-        let me = self.me(worker, life, lost);
+    pub fn observe(&mut self, worker: u8, life: u8, machine: u16, event: Event) -> u16 {
+        let me = self.me(worker, life);
         let mut next = self.machine(machine).clone();
         next.observe(&me, event);
         self.machines.number(next)

@@ -10,6 +10,7 @@
 //!   transaction of the id, as before.
 //! - The ends are measured together with the last fence. To measure later only asks for more to be closed before the
 //!   read that follows, and that read knows everything readable at its own time either way.
+//! - A decision without reading again (a reader that read nothing new) comes right behind the Claim: it asks nobody.
 //! - A worker that nobody will hear of any more (fenced while live or before its Claim is committed, superseded) takes
 //!   that step before anything else happens. What it would do instead, a crash, leads to the same states with less of a
 //!   budget left.
@@ -139,7 +140,7 @@ impl Model {
             run::GOING => match self.pure.phase(proc.machine) {
                 Phase::Claiming(_) => proc.fenced && self.pure.defences.claim,
                 Phase::Measuring(..) if !self.pure.defences.read_to_high_watermark => false,
-                Phase::Standby | Phase::Measuring(..) => {
+                Phase::Standby | Phase::Releasing(..) | Phase::Measuring(..) => {
                     let folds = self.readable(world);
                     self.ask(world, worker, &proc, Some(folds)).1 == Decision::Gone
                 }
@@ -162,11 +163,11 @@ impl Model {
     fn worker_steps(&mut self, world: &World, worker: u8, out: &mut Out) {
         let proc = world.procs[usize::from(worker)];
         self.steps_of(world, worker, &proc, out);
-        let remembers = proc.run == run::LIVE || proc.run == run::GOING && (proc.life > 0 || proc.lost > 0);
+        let remembers = proc.run == run::LIVE || proc.run == run::GOING && proc.life > 0;
         if world.crashes > 0 && remembers {
             let mut next = *world;
             next.crashes -= 1;
-            self.new_life(&mut next, worker, false);
+            self.new_life(&mut next, worker);
             let before = out.len();
             out.push((self.label(worker, What::Crash), next));
             self.name_lives(worker, &proc, &mut out[before..]);
@@ -222,10 +223,9 @@ impl Model {
         }
     }
 
-    /// Memory is gone. `lost` when the last life was fenced or lost a transaction.
-    pub fn new_life(&self, world: &mut World, worker: u8, lost: bool) {
-        let proc = &mut world.procs[usize::from(worker)];
-        *proc = Proc { run: run::GOING, lost: if lost { proc.life } else { 0 }, ..Proc::default() };
+    /// Memory is gone.
+    pub fn new_life(&self, world: &mut World, worker: u8) {
+        world.procs[usize::from(worker)] = Proc { run: run::GOING, ..Proc::default() };
     }
 
     /// What a reader that reads now knows of the journals.
@@ -362,18 +362,28 @@ impl Model {
         proc: &Proc,
         folds: Option<[u16; JOURNALS]>,
     ) -> (u16, Decision) {
-        let resumable = self.pure.worker(worker).generation == 1;
         let measured = folds.is_some() && matches!(self.pure.phase(proc.machine), Phase::Measuring(..));
         let read = || (0..JOURNALS).fold(0, |bits, at| bits | u8::from(proc.ends[at] == 0) << at);
-        self.pure.next(Ask {
-            worker: self.id(worker),
-            life: proc.life,
-            lost: proc.lost,
-            resume: if resumable { world.resumed } else { 0 },
-            machine: proc.machine,
-            folds: folds.unwrap_or_default(),
-            read_to_end: measured.then(read),
-        })
+        let ask = self.question(world, worker, proc.machine, folds.unwrap_or_default());
+        self.pure.next(Ask { life: proc.life, read_to_end: measured.then(read), ..ask })
+    }
+
+    /// Of all that may be known when a claim is decided and that has the same consequence, the first.
+    pub fn alike(
+        &mut self,
+        world: &World,
+        worker: u8,
+        machine: u16,
+        folds: [u16; JOURNALS],
+    ) -> [u16; JOURNALS] {
+        let ask = self.question(world, worker, machine, folds);
+        self.pure.alike(ask)
+    }
+
+    fn question(&self, world: &World, worker: u8, machine: u16, folds: [u16; JOURNALS]) -> Ask {
+        let resumable = self.pure.worker(worker).generation == 1;
+        let resume = if resumable { world.resumed } else { 0 };
+        Ask { worker: self.id(worker), life: 0, resume, machine, folds, read_to_end: None }
     }
 }
 

@@ -118,12 +118,10 @@ pub struct Proc {
     pub run: u8,
     /// The number of the first own init of this life among those of the id, 0 before.
     pub life: u8,
-    /// The life before, when it was fenced or lost a transaction; else 0.
-    pub lost: u8,
     pub machine: u16,
     /// The own producer has not the newest epoch any more.
     pub fenced: bool,
-    /// What was known of the journals when the last decision was made, for one that is made without reading again.
+    /// What was known of the journals when the claim was decided, for a decision that is made without reading again.
     pub stale: [u16; JOURNALS],
     /// Of each journal: how many of the records in its tail were there when its end was measured, up to the last one of
     /// them that is not closed yet; 0 when the measured end is stable.
@@ -241,7 +239,7 @@ impl World {
             out.push(proc.run | u8::from(proc.fenced) << 2 | proc.life << 3);
             match proc.run {
                 run::GOING => {
-                    out.extend([proc.lost << 4 | proc.sub, proc.ends[0] << 4 | proc.ends[1]]);
+                    out.extend([proc.sub, proc.ends[0] << 4 | proc.ends[1]]);
                     for number in [proc.machine, proc.stale[0], proc.stale[1]] {
                         out.extend(number.to_le_bytes());
                     }
@@ -281,8 +279,8 @@ impl World {
             (proc.run, proc.fenced, proc.life) = (head & 3, head >> 2 & 1 == 1, head >> 3);
             match proc.run {
                 run::GOING => {
-                    let [small, ends] = [next(), next()];
-                    (proc.lost, proc.sub) = (small >> 4, small & 15);
+                    let ends;
+                    (proc.sub, ends) = (next(), next());
                     proc.ends = [ends >> 4, ends & 15];
                     proc.machine = u16::from_le_bytes([next(), next()]);
                     proc.stale = std::array::from_fn(|_| u16::from_le_bytes([next(), next()]));
