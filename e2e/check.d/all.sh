@@ -2,6 +2,11 @@
 # What each name on the command line runs.
 
 check_test() {
+  all_checks
+  bed_is_down
+}
+
+all_checks() {
   phase 'rust: needs' 5m needs_of_rust
   static_libraries
   phase 'rust: format' 1m cargo fmt --all --check
@@ -12,17 +17,19 @@ check_test() {
   model_short
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
   phase 'simulation: no defence' 2m "$(program simulate)" --seeds 200 --mutants
-  kafka_is_up
+  cluster_is_up
   phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --rate 1000 --seconds 20 --kills 2 --open-kills 2 --restore-kills 1
+  check_cluster
 }
 
 check_acceptance() {
-  check_test
+  all_checks
   check_kafka
   phase 'simulation: 1000 seeds, twice' 30m "$(program simulate)" --seeds 1000 --twice
   phase 'audit: plain workers' 15m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --restart-broker 'e2e/bed/bed kafka restart'
+  bed_is_down
 }
 
 check_simulate() {

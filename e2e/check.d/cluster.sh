@@ -1,19 +1,33 @@
 # shellcheck shell=bash
 # Phases that need a cluster: the one that KUBECONFIG names, else the bed's; and a Kafka that its pods reach.
 
+# Sets KUBECONFIG, KAFKA and KAFKA_IN_CLUSTER: what the caller gave, else the bed's, which is started.
+bed_is_ours=
 cluster_is_up() {
-  if [ -z "${KUBECONFIG:-}" ]; then phase 'bed: cluster' 30m e2e/bed/bed up; fi
+  if [ -n "${KUBECONFIG:-}" ]; then
+    : "${KAFKA:?is not set although KUBECONFIG is}"
+    KAFKA_IN_CLUSTER=${KAFKA_IN_CLUSTER:-$KAFKA}
+    export KAFKA KAFKA_IN_CLUSTER
+    return 0
+  fi
+  e2e/bed/bed status >/dev/null || bed_is_ours=yes
+  phase 'bed' 50m e2e/bed/bed up
   eval "$(e2e/bed/bed env)"
 }
 
+# What this run has started ends with it; a bed that ran before stays.
+bed_is_down() {
+  [ -z "$bed_is_ours" ] || phase 'bed: down' 3m e2e/bed/bed down
+}
+
 check_cluster() {
-  cluster_is_up
-  phase 'images' 45m e2e/bed/images
   phase 'chart' 5m with_helm chart_is_good
   phase 'cluster: definitions' 5m e2e/cluster/definitions
-  phase 'cluster: install' 5m e2e/cluster/install
+  phase 'cluster: demo' 10m e2e/demo up
   phase 'cluster: samples' 10m e2e/cluster/samples "$(program weir)"
-  phase 'cluster: pipeline' 15m e2e/cluster/pipeline
+  phase 'cluster: bad input' 10m e2e/cluster/bad-input
+  phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
     --rate 1000 --seconds 60 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 3
+  phase 'cluster: demo down' 5m e2e/demo down
 }

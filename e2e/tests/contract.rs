@@ -89,5 +89,8 @@ async fn the_runtime_does_what_the_operator_says() {
         assert_eq!(pods().tell(&address, &instruction).await, refused, "{instruction:?}");
     }
     let intents = pod.intents();
-    assert_eq!((intents.promoted, intents.drain, intents.resumed), (Some(2), Some((id.clone(), true)), Some(id)));
+    assert_eq!(
+        (intents.promoted, intents.drain, intents.resumed),
+        (Some(2), Some((id.clone(), true)), Some(id))
+    );
 }

@@ -47,8 +47,7 @@ pub fn pod_status(served: &Served, secrets: Vec<SecretStatus>, now_ms: i64) -> P
 
 /// Between two lives a worker knows nothing.
 pub(crate) fn units_known(reports: &[Report]) -> bool {
-    let knows =
-        |report: &Report| report.worker.as_ref().is_some_and(|worker| worker.incarnation.is_some());
+    let knows = |report: &Report| report.worker.as_ref().is_some_and(|worker| worker.incarnation.is_some());
     !reports.is_empty() && reports.iter().all(knows)
 }
 

@@ -112,7 +112,8 @@ async fn ready_is_only_who_is_live_with_every_unit_and_healthy_is_who_answers() 
     for state in STATES {
         let served = with([worker(0, state), worker(1, UnitState::Live)]);
         let (code, text) = get(&served, "/ready").await;
-        let expected = if state == UnitState::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let expected =
+            if state == UnitState::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         assert_eq!(code, expected, "{state:?}: {text}");
         assert!(state == UnitState::Live || text.contains("per-user/0"), "{text}");
         assert_eq!(get(&served, "/health").await, (StatusCode::OK, "ok".to_owned()));
@@ -123,10 +124,7 @@ async fn ready_is_only_who_is_live_with_every_unit_and_healthy_is_who_answers() 
 
 #[tokio::test]
 async fn a_worker_between_two_lives_is_not_ready_and_knows_no_units() {
-    let between = Report {
-        worker: Some(WorkerStatus { worker: 1, incarnation: None }),
-        ..Report::default()
-    };
+    let between = Report { worker: Some(WorkerStatus { worker: 1, incarnation: None }), ..Report::default() };
     let served = with([worker(0, UnitState::Live), between]);
     assert_eq!(get(&served, "/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
     let status = status(&served).await;
@@ -231,7 +229,12 @@ fn measured() -> Report {
 
 #[tokio::test]
 async fn numbers_add_up_over_workers_and_are_unknown_when_one_does_not_know() {
-    let other = Report { oldest_snapshot_ms: Some(300), oldest_unprocessed_ms: None, lag_records: Some(0), ..measured() };
+    let other = Report {
+        oldest_snapshot_ms: Some(300),
+        oldest_unprocessed_ms: None,
+        lag_records: Some(0),
+        ..measured()
+    };
     let both = status(&with([measured(), other])).await;
     assert_eq!((both.records, both.dead_letters, both.worker_restarts), (200, 4, 2));
     assert_eq!((both.lag.records, both.rate_records_per_second), (Some(10), Some(5.0)));
@@ -240,10 +243,7 @@ async fn numbers_add_up_over_workers_and_are_unknown_when_one_does_not_know() {
     assert_eq!((both.oldest_snapshot_ms, both.watermark_ms), (Some(300), Some(900)));
 
     let standby = Report { counters: Counters::default(), ..worker(1, UnitState::Standby) };
-    let standby = Report {
-        windows: [("per-user".to_owned(), WindowReport::default())].into(),
-        ..standby
-    };
+    let standby = Report { windows: [("per-user".to_owned(), WindowReport::default())].into(), ..standby };
     let unknown = status(&with([measured(), standby])).await;
     assert_eq!((unknown.lag.records, unknown.lag.seconds), (None, None));
     assert_eq!((unknown.rate_records_per_second, unknown.oldest_snapshot_ms), (None, None));

@@ -42,7 +42,11 @@ fn names_are_those_of_the_fields() {
     let mut off = Defences::ALL;
     Defences::EACH.iter().for_each(|defence| (defence.off)(&mut off));
     let fields = format!("{off:?}");
-    assert!(!fields.contains("true"), "every field is switched off by one of {}: {fields}", Defences::EACH.len());
+    assert!(
+        !fields.contains("true"),
+        "every field is switched off by one of {}: {fields}",
+        Defences::EACH.len()
+    );
     Defences::EACH.iter().for_each(|defence| assert!(fields.contains(&format!("{}: false", defence.name))));
 }
 

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn only_what_is_committed_is_known() {
-        let plan = pipeline::plan::from_yaml(include_str!("../../pipeline/cases/late/pipeline.yaml")).unwrap();
+        let plan =
+            pipeline::plan::from_yaml(include_str!("../../pipeline/cases/late/pipeline.yaml")).unwrap();
         let nodes = &plan.stages()[0].nodes;
         let at = nodes.iter().position(|node| node.name == "per-car").unwrap();
         let made = Effects { late: vec![(NodeId(at as u16), 1)], ..three_records_one_late() };

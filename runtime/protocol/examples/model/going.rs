@@ -97,8 +97,7 @@ impl Model {
 
     fn go_live(&self, world: &mut World, worker: u8, units: u8, folds: [u16; JOURNALS]) {
         let old = world.procs[usize::from(worker)];
-        let mut live =
-            Proc { run: run::LIVE, units, life: old.life, fenced: old.fenced, ..Proc::default() };
+        let mut live = Proc { run: run::LIVE, units, life: old.life, fenced: old.fenced, ..Proc::default() };
         for unit in (0..self.config.journals).filter(|unit| units >> unit & 1 == 1) {
             let known = self.pure.known(folds[unit]);
             (live.seq[unit], live.pos[unit]) = (known.seq, known.end);

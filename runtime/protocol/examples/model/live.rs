@@ -96,11 +96,7 @@ impl Model {
         let blocks = self.readable_data(world);
         for unit in (0..self.config.journals).filter(|unit| units >> unit & 1 == 1) {
             let seq = proc.seq[unit] + 1;
-            let end = if self.config.data == Data::Blocks && unit == 1 {
-                blocks
-            } else {
-                proc.pos[unit] + 1
-            };
+            let end = if self.config.data == Data::Blocks && unit == 1 { blocks } else { proc.pos[unit] + 1 };
             let head = Head::Commit { owner, seq: Seq(u64::from(seq)), renewal: None };
             let record = self.pure.record(Record::Journal { head, start: proc.pos[unit], end });
             world.append(unit, id, record);

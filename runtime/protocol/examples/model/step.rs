@@ -305,8 +305,7 @@ impl Model {
         let mut closed = true;
         while let Some(entry) = journal.tail.entries().get(index).copied() {
             let gone = committed_only && entry.state == txn::ABORTED;
-            closed = closed
-                && (gone || entry.state >= txn::COMMITTED && extends(&self.pure, journal, entry));
+            closed = closed && (gone || entry.state >= txn::COMMITTED && extends(&self.pure, journal, entry));
             if !closed && !gone {
                 index += 1;
                 continue;
