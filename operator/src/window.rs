@@ -57,7 +57,7 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
     let now = Time(Timestamp::now());
     let patch = match &object.0 {
         Ok(window) => {
-            let pipelines = context.pipelines.state();
+            let Some(pipelines) = known(&context.pipelines).await else { return Ok(()) };
             let users = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
             let users = users.filter(|pipeline| pipeline.namespace().as_deref() == Some(namespace.as_str()));
             let before = window.status.clone().unwrap_or_else(unseen);
@@ -79,6 +79,13 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
         Some(patch) => write(&namespace, &name, &patch, context).await,
         None => Ok(()),
     }
+}
+
+/// The pipelines, once all of them were listed: before that nobody seems to use a window. None when the process ends.
+async fn known(
+    pipelines: &Store<DeserializeGuard<StreamPipeline>>,
+) -> Option<Vec<Arc<DeserializeGuard<StreamPipeline>>>> {
+    pipelines.wait_until_ready().await.ok().map(|()| pipelines.state())
 }
 
 async fn write(namespace: &str, name: &str, status: &Value, context: &WindowContext) -> Result<(), Error> {

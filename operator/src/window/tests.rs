@@ -4,6 +4,8 @@ use super::status;
 use crds::{StreamPipeline, StreamWindow};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher;
 
 const WINDOW: &str = "
 apiVersion: weir.dev/v1alpha1
@@ -47,4 +49,18 @@ fn a_window_says_who_uses_it_and_what_it_holds() {
     assert_eq!((seen.users, seen.observed_generation), (vec!["a".to_owned(), "b".to_owned()], 3));
     let unused = status(&window, pipelines.iter().skip(2), &now);
     assert_eq!((unused.used_by, unused.open, unused.late), (Some(0), None, None));
+}
+
+/// An operator that has just started has listed no pipeline yet: nobody uses no window for that reason.
+#[tokio::test]
+async fn windows_wait_until_all_pipelines_are_listed() {
+    let (store, mut writer) = kube::runtime::reflector::store();
+    let mut known = std::pin::pin!(super::known(&store));
+    assert!(futures::poll!(&mut known).is_pending());
+    let user = DeserializeGuard(Ok(pipeline("a", "per-user-5m", 2)));
+    writer.apply_watcher_event(&watcher::Event::Init);
+    writer.apply_watcher_event(&watcher::Event::InitApply(user));
+    assert!(futures::poll!(&mut known).is_pending());
+    writer.apply_watcher_event(&watcher::Event::InitDone);
+    assert_eq!(known.await.map(|pipelines| pipelines.len()), Some(1));
 }
