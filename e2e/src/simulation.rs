@@ -34,7 +34,7 @@ spec:
       window:
         keyBy: [group]
         tumbling: {size: 5s}
-        aggregates: [{name: records, function: Count}, {name: total, function: Sum, field: n}]
+        aggregates: [{name: records, function: Count}, {name: total, function: Sum, field: 'n'}]
         lateSink: {kafka: {topic: late}}
   sinks:
     - {name: passed, from: [kept], kafka: {topic: passed}}

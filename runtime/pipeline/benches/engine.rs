@@ -43,12 +43,12 @@ const FILTER: &str = "steps: [{name: dear, filter: {expression: event.price > 50
 const MAP: &str =
     "steps: [{name: shape, map: {expression: \"{'auction': event.auction, 'euros': event.price * 0.9}\"}}]";
 const COUNT: &str = "steps: [{name: w, window: {keyBy: [auction], tumbling: {size: 10s}, aggregates: [
-    {name: n, function: Count}]}}]";
+    {name: 'n', function: Count}]}}]";
 const AGGREGATES: &str = "steps: [{name: w, window: {keyBy: [auction], tumbling: {size: 10s}, aggregates: [
-    {name: n, function: Count}, {name: total, function: Sum, field: price}, {name: mean, function: Average, field: price},
+    {name: 'n', function: Count}, {name: total, function: Sum, field: price}, {name: mean, function: Average, field: price},
     {name: least, function: Min, field: price}, {name: most, function: Max, field: price}]}}]";
 const MANY_KEYS: &str = "steps: [{name: w, window: {keyBy: [bidder], tumbling: {size: 10s}, aggregates: [
-    {name: n, function: Count}]}}]";
+    {name: 'n', function: Count}]}}]";
 
 fn pair<'a>(name: &'static str, limit: f64, steps: &str, bids: &'a RecordBatch) -> Pair<'a> {
     let text = format!(

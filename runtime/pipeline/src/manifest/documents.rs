@@ -251,6 +251,7 @@ impl Reader<'_> {
         let name = name?;
         let id = ObjectId { kind: kind.to_owned(), name: name.clone() };
         self.object = Some(id.clone());
+        self.words_of_truth();
         let content = match kind {
             "StreamPipeline" => self.spec(wire::pipeline_schema()).map(|spec| {
                 Content::Pipeline(Box::new(Manifest { namespace: namespace.clone(), name, spec }))
@@ -260,6 +261,18 @@ impl Reader<'_> {
             _ => Some(Content::Secret(self.secret())),
         };
         Some((id, namespace, content.unwrap_or(Content::Unreadable)))
+    }
+
+    /// The same file is read by `kubectl`, which would refuse it with a message that nobody understands.
+    fn words_of_truth(&mut self) {
+        let mut found = Vec::new();
+        self.root.words_of_truth(self.source, &Path::root(), &mut found);
+        for (path, word) in found {
+            let message = format!(
+                "`{word}` without quotes is true or false for kubectl, which reads YAML 1.1; write \"{word}\""
+            );
+            self.report(ProblemKind::WrongType, path, message);
+        }
     }
 
     fn kind(&mut self) -> Option<&'static str> {

@@ -5,6 +5,11 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
 
+/// Words that are text here, as YAML 1.2 says, and true or false in YAML 1.1, which `kubectl` reads.
+const WORDS_OF_TRUTH: [&str; 16] = [
+    "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF",
+];
+
 /// A value and where it begins.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -136,6 +141,27 @@ impl Node {
     /// True for a block of fields.
     pub fn is_map(&self) -> bool {
         matches!(self.content, Content::Map(_))
+    }
+
+    /// Values without quotes that another reader of YAML takes for true or false, with their paths.
+    pub fn words_of_truth<'a>(&'a self, source: &Source, path: &Path, found: &mut Vec<(Path, &'a str)>) {
+        match &self.content {
+            Content::Scalar(_) => {
+                let Some(text) = self.text().filter(|text| WORDS_OF_TRUTH.contains(text)) else { return };
+                let written = self.byte.and_then(|at| source.text.get(at as usize..));
+                if written.is_some_and(|written| written.starts_with(text)) {
+                    found.push((path.clone(), text));
+                }
+            }
+            Content::List(items) => {
+                let numbered = items.iter().enumerate();
+                numbered.for_each(|(i, item)| item.words_of_truth(source, &path.index(i), found));
+            }
+            Content::Map(entries) => {
+                let named = entries.iter().map(|(key, value)| (key.key_text(), value));
+                named.for_each(|(key, value)| value.words_of_truth(source, &path.field(&key), found));
+            }
+        }
     }
 
     fn entry(&self, field: &str) -> Option<&(Node, Node)> {

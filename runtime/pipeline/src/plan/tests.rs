@@ -52,7 +52,7 @@ fn drawing(plan: &Plan) -> String {
     text
 }
 
-const COUNT: &str = "tumbling: {size: 5m}, aggregates: [{name: n, function: Count}]";
+const COUNT: &str = "tumbling: {size: 5m}, aggregates: [{name: 'n', function: Count}]";
 
 #[test]
 fn a_window_cuts_the_flow_in_two_stages() {
@@ -163,7 +163,7 @@ fn a_route_gives_each_reader_its_branch() {
     let plan = plan(
         "  sources: [{name: a, kafka: {topic: a}}]
   steps:
-    - {name: by, route: [{name: x, expression: event.x > 1}, {name: y, expression: event.y > 1}]}
+    - {name: by, route: [{name: x, expression: event.x > 1}, {name: 'y', expression: event.y > 1}]}
     - {name: rest, from: [by.default], filter: {expression: event.z > 1}}
   sinks: [{name: xs, from: [by.x, rest], log: {}}, {name: ys, from: [by.y], log: {}}]
 ",
@@ -340,7 +340,7 @@ fn a_manifest_says_what_it_refers_to() {
 
 #[test]
 fn several_files_and_pipelines_resolve_among_each_other() {
-    let windows = "apiVersion: weir.dev/v1alpha1\nkind: StreamWindow\nmetadata: {name: w}\nspec: {keyBy: [user], tumbling: {size: 5m}, aggregates: [{name: n, function: Count}]}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {bootstrapServers: a2Fma2E6OTA5Mg==}\nstringData: {other: text}\n";
+    let windows = "apiVersion: weir.dev/v1alpha1\nkind: StreamWindow\nmetadata: {name: w}\nspec: {keyBy: [user], tumbling: {size: 5m}, aggregates: [{name: 'n', function: Count}]}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {bootstrapServers: a2Fma2E6OTA5Mg==}\nstringData: {other: text}\n";
     let body = "  kafka: {secretRef: {name: s}}\n  sources: [{name: a, kafka: {topic: a}}]\n  steps: [{name: w, windowRef: {name: w}}]\n  sinks: [{name: out, log: {}}]\n";
     let first = pipeline(body);
     let second = first.replace("name: p}", "name: q}");
@@ -385,7 +385,7 @@ fn late_and_dead_records_can_share_a_named_sink() {
     let plan = plan(
         "  sources: [{name: a, kafka: {topic: a}}]
   steps:
-    - {name: w, window: {keyBy: [user], tumbling: {size: 5m}, aggregates: [{name: n, function: Count}], lateSink: {sinkRef: {name: aside}}}}
+    - {name: w, window: {keyBy: [user], tumbling: {size: 5m}, aggregates: [{name: 'n', function: Count}], lateSink: {sinkRef: {name: aside}}}}
   sinks: [{name: out, log: {}}, {name: aside, from: [], file: {path: aside.jsonl}}]
   deadLetterSink: {sinkRef: {name: aside}}
 ",
