@@ -4,12 +4,18 @@
 //!  file ──feeder──> topic ──workers──> topic ──printer──> file, stdout
 //! ```
 
+mod given;
 mod bounds;
 mod feeder;
 mod printer;
+mod first;
+mod error;
 
 pub use bounds::Bounds;
+pub use error::LocalError;
 pub use feeder::InputError;
+
+use first::First;
 
 use crate::clock;
 use crate::drive::drive;
@@ -29,8 +35,12 @@ use protocol::defences::Defences;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Incarnation, PipelineIdentity, WorkerIndex};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between looks at the workers.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a local run is told besides the manifests.
 #[derive(Clone, Debug)]
@@ -45,49 +55,28 @@ pub struct Options {
     pub partitions: u32,
     /// Lines are envelopes, in and out.
     pub envelope: bool,
+    /// Where the manifests were read from; `-` is standard input.
+    pub manifests: Vec<String>,
 }
 
-/// A local run that cannot begin, or that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    /// A source without data.
-    #[error(
-        "source `{name}` reads topic `{topic}`: give it a file with --input {name}=FILE, or a broker with --kafka HOST:PORT"
-    )]
-    NoInput {
-        /// The source.
-        name: String,
-        /// Its topic.
-        topic: String,
-    },
-    /// An option that names nothing.
-    #[error("{option} {name}: there is no such {what}; {known}")]
-    UnknownName {
-        /// The option.
-        option: &'static str,
-        /// What was given.
-        name: String,
-        /// Source or sink.
-        what: &'static str,
-        /// What there is.
-        known: String,
-    },
-    /// Input.
-    #[error(transparent)]
-    Input(InputError),
-    /// Output.
-    #[error(transparent)]
-    Output(SinkError),
-    /// A thread or the log in memory.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// What came of it, per pipeline.
+/// What came of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Name of the pipeline and what it counted.
-    pub pipelines: Vec<(String, Counters)>,
+    /// Per pipeline, in their order.
+    pub pipelines: Vec<PipelineSummary>,
+    /// It was told to stop before the end of its input.
+    pub stopped: bool,
+}
+
+/// What came of one pipeline.
+#[derive(Clone, Debug)]
+pub struct PipelineSummary {
+    /// Its name.
+    pub name: String,
+    /// What it counted.
+    pub counters: Counters,
+    /// Why the first dead letter is one; none without dead letters, and without a sink that keeps them.
+    pub first_dead_letter: Option<String>,
 }
 
 /// The world of a worker of a local run.
@@ -95,13 +84,14 @@ pub struct LocalEnvironment {
     log: Log,
     uploads: Uploads,
     bounds: Bounds,
-    sinks: Arc<BTreeMap<SinkId, std::sync::Mutex<LineSink>>>,
+    sinks: Arc<BTreeMap<SinkId, Mutex<LineSink>>>,
+    broken: First<SinkError>,
 }
 
 impl LocalEnvironment {
     /// Over a log whose bounded inputs are known to `bounds`.
     pub fn new(log: Log, uploads: Uploads, bounds: Bounds) -> Self {
-        Self { log, uploads, bounds, sinks: Arc::default() }
+        Self { log, uploads, bounds, sinks: Arc::default(), broken: First::default() }
     }
 }
 
@@ -122,9 +112,13 @@ impl Environment for LocalEnvironment {
 
     fn emit(&mut self, sink: SinkId, records: &RecordBatch) -> Result<(), IoError> {
         let Some(sink) = self.sinks.get(&sink) else { return Ok(()) };
-        let mut sink = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
         let written = sink.write(None, records).and_then(|()| sink.flush());
-        written.map_err(|error| IoError::Lost { operation: "writing to a sink", detail: error.to_string() })
+        written.map_err(|error| {
+            let detail = error.to_string();
+            self.broken.set(error);
+            IoError::Lost { operation: "writing to a sink", detail }
+        })
     }
 
     fn end_of_input(&self, partition: &TopicPartition) -> Option<i64> {
@@ -144,41 +138,135 @@ pub fn run(
     pod: &Arc<Pod>,
     mut watch: impl FnMut(&[Report]),
 ) -> Result<Summary, LocalError> {
+    given::check(plans, options)?;
     let log = Log::new(Settings { wait: true, ..Settings::default() });
-    let bounds = Bounds::default();
     make_topics(plans, options, &log);
-    let inputs = feeder::resolve(plans, options)?;
-    let printers = printer::resolve(plans, options, &log)?;
-    let feeders = feeder::start(inputs, options, &log, &bounds)?;
+    // Everything that may be missing is opened before the first output file is emptied.
+    let inputs = feeder::open(plans, options)?;
+    let printers = printer::open(plans, options, &log)?;
+    let run = Run { log, bounds: Bounds::default(), broken: First::default(), pod: pod.clone() };
     let mut pipelines = Vec::new();
-    for (index, plan) in plans.iter().enumerate() {
-        let threads = start_workers(plan, index as u32 * options.workers, options, &log, &bounds, pod)?;
-        pipelines.push((plan.clone(), threads));
+    for (plan, first) in plans.iter().zip((0..).step_by(options.workers as usize)) {
+        run.bounds.begin(sink_topics(plan));
+        pipelines.push(Running { plan: plan.clone(), threads: run.workers(plan, first, options)?, first });
     }
-    let printing = printer::start(printers)?;
-    let (mut summary, mut failed) = (Summary::default(), None);
-    for (index, (plan, threads)) in pipelines.into_iter().enumerate() {
-        while threads.iter().any(|thread| !thread.is_finished()) {
-            std::thread::park_timeout(std::time::Duration::from_millis(20));
-            let reports = pod.reports();
-            watch(&reports);
-            failed = failed.or_else(|| failure(&reports));
-            if failed.is_some() || feeders.failed() {
-                pod.intend(|intents| intents.stop = true);
+    let unread = feeder::start(inputs, options, &run.log, &run.bounds)?;
+    let printing = printer::start(printers, &run.broken)?;
+    let failed = run.until_the_end(&mut pipelines, &unread, &mut watch);
+    let stopped = pod.intents().stop;
+    printing.finish();
+    let output = run.broken.take().map(LocalError::Output);
+    output.or(unread.take().map(LocalError::Input)).or(failed).map_or(Ok(()), Err)?;
+    let pipelines = pipelines.iter().map(|pipeline| run.summary(pipeline, options)).collect();
+    Ok(Summary { pipelines, stopped })
+}
+
+/// One pipeline of a run.
+struct Running {
+    plan: Arc<Plan>,
+    /// Empty once they have ended.
+    threads: Vec<JoinHandle<()>>,
+    /// Number of its first worker.
+    first: u32,
+}
+
+/// What the parts of a run share.
+struct Run {
+    log: Log,
+    bounds: Bounds,
+    broken: First<SinkError>,
+    pod: Arc<Pod>,
+}
+
+impl Run {
+    /// Waits for all workers. The first failure stops them all.
+    fn until_the_end(
+        &self,
+        pipelines: &mut [Running],
+        unread: &First<InputError>,
+        watch: &mut impl FnMut(&[Report]),
+    ) -> Option<LocalError> {
+        let mut failed = None;
+        while pipelines.iter().any(|pipeline| !pipeline.threads.is_empty()) {
+            std::thread::park_timeout(LOOK_EVERY);
+            for pipeline in pipelines.iter_mut() {
+                if !pipeline.threads.is_empty() && pipeline.threads.iter().all(JoinHandle::is_finished) {
+                    let name = pipeline.plan.name();
+                    let panicked = pipeline.threads.drain(..).any(|thread| thread.join().is_err());
+                    failed = failed.or(panicked.then(|| LocalError::Panicked(name.to_owned())));
+                    self.bounds.done(&self.log, sink_topics(&pipeline.plan));
+                }
+            }
+            let reports = self.pod.reports();
+            failed = failed.or_else(|| failure(&reports).map(LocalError::Failed));
+            if failed.is_some() || unread.is_set() || self.broken.is_set() {
+                self.pod.intend(|intents| intents.stop = true);
+            } else {
+                watch(&reports);
             }
         }
-        bounds.end_topics(&log, sink_topics(&plan));
-        let first = index as u32 * options.workers;
-        summary.pipelines.push((plan.name().to_owned(), pod.counters(first..first + options.workers)));
+        failed
     }
-    printing.finish().map_err(LocalError::Output)?;
-    feeders.finish().map_err(LocalError::Input)?;
-    failed.map_or(Ok(summary), |message| Err(LocalError::Failed(message)))
+
+    fn summary(&self, pipeline: &Running, options: &Options) -> PipelineSummary {
+        PipelineSummary {
+            name: pipeline.plan.name().to_owned(),
+            counters: self.pod.counters(pipeline.first..pipeline.first + options.workers),
+            first_dead_letter: first_dead_letter(&self.log, &pipeline.plan),
+        }
+    }
+
+    fn workers(
+        &self,
+        plan: &Arc<Plan>,
+        first: u32,
+        options: &Options,
+    ) -> Result<Vec<JoinHandle<()>>, LocalError> {
+        let store = MemoryStore::new();
+        let sinks = Arc::new(line_sinks(plan, options)?);
+        let start = |number: u32| {
+            let uploads = Uploads::background(store.clone()).map_err(LocalError::Snapshots)?;
+            let environment = LocalEnvironment {
+                sinks: sinks.clone(),
+                broken: self.broken.clone(),
+                ..LocalEnvironment::new(self.log.clone(), uploads, self.bounds.clone())
+            };
+            let mut worker = Worker::new(setup(plan, number, options.workers), environment, timing(plan));
+            let pod = self.pod.clone();
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || drive(&mut worker, first + number, &pod))
+                .map_err(LocalError::Thread)
+        };
+        (0..options.workers).map(start).collect()
+    }
 }
 
 /// The first problem that no retry helps.
 fn failure(reports: &[Report]) -> Option<String> {
     reports.iter().flat_map(|report| &report.problems).find(|p| p.permanent).map(|p| p.message.clone())
+}
+
+/// Where and why, in the words of its headers.
+fn first_dead_letter(log: &Log, plan: &Plan) -> Option<String> {
+    let SinkConnector::Kafka { topic, .. } = &plan.sink(plan.dead_letter_sink()?).connector else {
+        return None;
+    };
+    let letters = log.reader(topic).ok()?.read().ok()?;
+    let of_plan = |batch: &RecordBatch, row: usize| {
+        let header = |wanted: &str| {
+            let mut all = batch.headers(row);
+            let found = all.find(|(name, _)| *name == format!("__connect.errors.{wanted}").as_bytes());
+            found.and_then(|(_, value)| value).map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let from = match (header("topic"), header("partition"), header("offset")) {
+            (Some(topic), Some(partition), Some(offset)) => format!("{topic}/{partition} offset {offset}, "),
+            _ => String::new(),
+        };
+        let said = format!("{from}step {}: {}", header("stage")?, header("exception.message")?);
+        (header("connector.name")? == plan.name()).then_some(said)
+    };
+    letters.iter().find_map(|(_, batch)| (0..batch.len()).find_map(|row| of_plan(batch, row)))
 }
 
 /// Topics of the user, and journals: there are at least as many units as workers, so that none is without work behind
@@ -244,51 +332,27 @@ pub fn timing(plan: &Plan) -> Timing {
     }
 }
 
-fn start_workers(
-    plan: &Arc<Plan>,
-    first: u32,
-    options: &Options,
-    log: &Log,
-    bounds: &Bounds,
-    pod: &Arc<Pod>,
-) -> Result<Vec<JoinHandle<()>>, LocalError> {
-    let store = MemoryStore::new();
-    let sinks = Arc::new(line_sinks(plan, options)?);
-    (0..options.workers)
-        .map(|worker| {
-            let uploads =
-                Uploads::background(store.clone()).map_err(|e| LocalError::Failed(e.to_string()))?;
-            let mut environment = LocalEnvironment::new(log.clone(), uploads, bounds.clone());
-            environment.sinks = sinks.clone();
-            let mut worker =
-                (Worker::new(setup(plan, worker, options.workers), environment, timing(plan)), worker);
-            let pod = pod.clone();
-            std::thread::Builder::new()
-                .name(format!("worker-{}", worker.1))
-                .spawn(move || drive(&mut worker.0, first + worker.1, &pod))
-                .map_err(|error| LocalError::Failed(format!("failed to start a thread: {error}")))
-        })
-        .collect()
-}
-
-/// Sinks that are no topic.
-fn line_sinks(
-    plan: &Plan,
-    options: &Options,
-) -> Result<BTreeMap<SinkId, std::sync::Mutex<LineSink>>, LocalError> {
+/// Sinks that are no topic. The log of a pod is standard output here, as for every other sink of the user.
+fn line_sinks(plan: &Plan, options: &Options) -> Result<BTreeMap<SinkId, Mutex<LineSink>>, LocalError> {
     let form = line_form(options);
     let mut sinks = BTreeMap::new();
     for (index, sink) in plan.sinks().iter().enumerate() {
-        let target = printer::output_of(plan, sink, options);
-        let opened = match (&sink.connector, target) {
-            (SinkConnector::Kafka { .. }, _) => continue,
-            (_, Some(path)) => LineSink::file(&path, FileMode::Replace, form),
-            (SinkConnector::File { path }, None) => LineSink::file(path, FileMode::Replace, form),
-            (SinkConnector::Log, None) => Ok(LineSink::log(&sink.name, form)),
+        let path = match (printer::output_of(sink, options), &sink.connector) {
+            (_, SinkConnector::Kafka { .. }) => continue,
+            (Some(path), _) => path,
+            (None, SinkConnector::File { path }) => path,
+            (None, SinkConnector::Log) => continue,
         };
-        sinks.insert(SinkId(index as u16), std::sync::Mutex::new(opened.map_err(LocalError::Output)?));
+        let opened = LineSink::file(path, FileMode::Replace, form).map_err(LocalError::Output)?;
+        sinks.insert(SinkId(index as u16), Mutex::new(opened));
     }
     Ok(sinks)
+}
+
+/// True when records go to standard output.
+pub fn prints(plans: &[Arc<Plan>], options: &Options) -> bool {
+    let mut sinks = plans.iter().flat_map(|plan| plan.sinks());
+    sinks.any(|sink| printer::output_of(sink, options) == Some(given::STANDARD))
 }
 
 fn line_form(options: &Options) -> LineForm {

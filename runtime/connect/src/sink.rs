@@ -58,6 +58,13 @@ pub enum SinkError {
     },
 }
 
+impl SinkError {
+    /// True when the reader of standard output has gone, as `| head` does: no failure, it has read enough.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 impl LineSink {
     /// Lines in a file; `-` is standard output.
     pub fn file(path: &str, mode: FileMode, form: LineForm) -> Result<Self, SinkError> {
@@ -68,12 +75,11 @@ impl LineSink {
         if let Some(directory) = Path::new(path).parent() {
             std::fs::create_dir_all(directory).map_err(open)?;
         }
-        let mut options = OpenOptions::new();
-        match mode {
-            FileMode::Replace => options.write(true).truncate(true),
-            FileMode::Append => options.append(true),
-        };
-        let file = options.create(true).open(path).map_err(open)?;
+        if mode == FileMode::Replace {
+            File::create(path).map_err(open)?;
+        }
+        // Two sinks may share one file: neither writes over the other.
+        let file = OpenOptions::new().append(true).create(true).open(path).map_err(open)?;
         Ok(Self::new(Target::File { path: path.to_owned(), file }, form))
     }
 

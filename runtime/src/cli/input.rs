@@ -46,6 +46,11 @@ impl InputError {
 pub struct Texts(Vec<(String, String)>);
 
 impl Manifests {
+    /// The names as they were given.
+    pub fn names(&self) -> &[String] {
+        &self.files
+    }
+
     /// Reads all files.
     pub fn read(&self) -> Result<Texts, InputError> {
         let one = |name: &String| {
@@ -97,12 +102,12 @@ fn listing(problems: &[Problem]) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{problem}");
     }
-    text.push_str(&count(problems.len(), "problem"));
+    text.push_str(&count(problems.len() as u64, "problem"));
     text
 }
 
 /// `1 problem`, `2 problems`.
-pub fn count(n: usize, what: &str) -> String {
+pub fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 

@@ -26,8 +26,8 @@ pub fn run(args: &Args) -> Exit {
     };
     match texts.load() {
         Ok(loaded) => {
-            let pipelines = count(loaded.pipelines.len(), "pipeline");
-            eprintln!("{pipelines} in {}, no problem", count(texts.len(), "file"));
+            let pipelines = count(loaded.pipelines.len() as u64, "pipeline");
+            eprintln!("{pipelines} in {}, no problem", count(texts.len() as u64, "file"));
             Exit::Done
         }
         Err(InputError::Problems(problems)) => {
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Exit {
             if print(&lines) == Exit::Failed {
                 return Exit::Failed;
             }
-            eprintln!("{} in {}", count(problems.len(), "problem"), count(texts.len(), "file"));
+            eprintln!("{} in {}", count(problems.len() as u64, "problem"), count(texts.len() as u64, "file"));
             Exit::Configuration
         }
         Err(error) => fail(&error),

@@ -1,11 +1,12 @@
 //! `weir run`: a manifest on this machine, over the log in memory or over a Kafka.
 
 use super::Exit;
-use super::input::{Manifests, fail};
+use super::input::{Manifests, count, fail};
 use super::logs::{LogFormat, start_logs};
-use crate::local::{self, LocalError, Options};
+use crate::local::{self, LocalError, Options, PipelineSummary};
 use crate::pod::{Pod, Report};
 use crate::{cluster, signal};
+use connect::sink::SinkError;
 use pipeline::effect::Counters;
 use pipeline::plan::Plan;
 use protocol::going_live::Promotion;
@@ -18,17 +19,21 @@ use std::time::{Duration, Instant};
 /// Without --kafka every source reads a file (--input) and the run ends when all of them are processed; the same workers,
 /// journal and protocol run over a log in memory. With --kafka the pipelines run on that Kafka until they are stopped.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
   weir run pipeline.yaml --input clicks=clicks.jsonl
   weir run pipeline.yaml --input clicks=- --output counts=out.jsonl --output deadLetterSink=bad.jsonl
   weir run pipeline.yaml --kafka 127.0.0.1:9092 --workers 2
 
-Exit codes: 0 all input is processed (dead letters are counted, not an error), 1 it failed, 2 wrong usage,
-78 wrong configuration.")]
+Only records go to stdout; progress, problems and the summary go to stderr. Ctrl-C finishes the commit and ends, a second
+one ends at once.
+
+Exit codes: 0 all input is processed (dead letters are counted, not an error) or it was stopped, which the summary says;
+1 it failed; 2 wrong usage, or a file that cannot be opened; 78 wrong configuration; 130 stopped by a second Ctrl-C.")]
 pub struct Args {
     #[command(flatten)]
     manifests: Manifests,
-    /// Feed a source from a file of JSON lines; `-` is stdin
+    /// Feed a source from a file with one JSON value per line; `-` is stdin
     #[arg(long = "input", value_name = "SOURCE=FILE", value_parser = pair)]
     inputs: Vec<(String, String)>,
     /// Write the records of a sink, of `lateSink` or of `deadLetterSink` to a file; `-` is stdout
@@ -45,7 +50,7 @@ pub struct Args {
     /// Partitions of each topic of a run without Kafka; lines without a key go round them in order
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     partitions: u32,
-    /// Run on this Kafka instead of the one in the manifest
+    /// Run on this Kafka instead of in memory, whatever Kafka the manifest names
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["inputs", "outputs", "partitions", "envelope"])]
     kafka: Option<String>,
     /// How much is logged: error, warn, info, debug
@@ -62,7 +67,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub fn run(args: &Args) -> Exit {
-    start_logs(&args.log, LogFormat::Text);
+    // What goes to a `log` sink is data, however little else is logged.
+    start_logs(&format!("{},weir::sink=info", args.log), LogFormat::Text);
     let loaded = match args.manifests.load() {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
@@ -87,26 +93,56 @@ fn in_memory(plans: &[Arc<Plan>], args: &Args, pod: &Arc<Pod>) -> Exit {
         workers: args.workers,
         partitions: args.partitions,
         envelope: args.envelope,
+        manifests: args.manifests.names().to_vec(),
     };
     let began = Instant::now();
-    let mut progress = Progress::new();
-    let result = local::run(plans, &options, pod, |reports| progress.show(reports));
+    let mut progress = Progress::new(local::prints(plans, &options));
+    let result = local::run(plans, &options, pod, |reports| progress.show(reports, pod));
     progress.clear();
     match result {
         Ok(summary) => {
-            for (name, counters) in &summary.pipelines {
-                eprintln!("{name}: {}, {:.1} s", said(counters), began.elapsed().as_secs_f64());
-            }
+            summary.pipelines.iter().for_each(|pipeline| tell(pipeline, summary.stopped, began.elapsed()));
             Exit::Done
         }
+        Err(LocalError::Output(error)) if error.is_closed_pipe() => Exit::Done,
         Err(error) => {
             eprintln!("weir: {}", crate::worker::chain(&error));
-            match error {
-                LocalError::NoInput { .. } => Exit::Configuration,
-                LocalError::UnknownName { .. } => Exit::Usage,
-                LocalError::Input(_) | LocalError::Output(_) | LocalError::Failed(_) => Exit::Failed,
-            }
+            exit_of(&error)
         }
+    }
+}
+
+/// What came of one pipeline.
+fn tell(pipeline: &PipelineSummary, stopped: bool, took: Duration) {
+    let PipelineSummary { name, counters, first_dead_letter } = pipeline;
+    let how = if stopped { "stopped before the end of its input: " } else { "" };
+    eprintln!("{name}: {how}{}, {:.1} s", said(counters), took.as_secs_f64());
+    match first_dead_letter {
+        Some(first) => eprintln!("{name}: the first dead letter is {first}"),
+        None if counters.dead_letters > 0 => {
+            eprintln!("{name}: dead letters were dropped; spec.deadLetterSink keeps them, with the reason");
+        }
+        None => {}
+    }
+}
+
+fn exit_of(error: &LocalError) -> Exit {
+    match error {
+        LocalError::NoInput { .. } => Exit::Configuration,
+        LocalError::UnknownName { .. }
+        | LocalError::Twice { .. }
+        | LocalError::TwoFiles { .. }
+        | LocalError::StandardInput { .. }
+        | LocalError::Overwrites { .. }
+        | LocalError::Open(_)
+        | LocalError::Output(SinkError::Open { .. }) => Exit::Usage,
+        LocalError::Input(_)
+        | LocalError::Output(SinkError::Write { .. })
+        | LocalError::Log(_)
+        | LocalError::Snapshots(_)
+        | LocalError::Thread(_)
+        | LocalError::Failed(_)
+        | LocalError::Panicked(_) => Exit::Failed,
     }
 }
 
@@ -126,10 +162,10 @@ fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> E
             }
         }
     }
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(false);
     while threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::park_timeout(Duration::from_millis(100));
-        progress.show(&pod.reports());
+        progress.show(&pod.reports(), pod);
     }
     progress.clear();
     let mut sum = Counters::default();
@@ -139,24 +175,32 @@ fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> E
 }
 
 fn said(counters: &Counters) -> String {
-    let Counters { records_in, records_out, late, dead_letters } = counters;
-    format!("{records_in} records in, {records_out} out, {late} late, {dead_letters} dead letters")
+    let Counters { records_in, records_out, late, dead_letters } = *counters;
+    let (read, dead) = (count(records_in, "record"), count(dead_letters, "dead letter"));
+    format!("{read} in, {records_out} out, {late} late, {dead}")
 }
 
 /// One line on a terminal that is written again and again; problems are said once.
 struct Progress {
-    terminal: bool,
+    /// On a terminal that shows nothing else meanwhile.
+    shown: bool,
     shown_at: Option<Instant>,
     records: u64,
     problem: Option<String>,
+    stopping: bool,
 }
 
 impl Progress {
-    fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown_at: None, records: 0, problem: None }
+    fn new(prints: bool) -> Self {
+        let records_scroll = prints && std::io::stdout().is_terminal();
+        let shown = std::io::stderr().is_terminal() && !records_scroll;
+        Self { shown, shown_at: None, records: 0, problem: None, stopping: false }
     }
 
-    fn show(&mut self, reports: &[Report]) {
+    fn show(&mut self, reports: &[Report], pod: &Pod) {
+        if pod.intents().stop {
+            self.stopping();
+        }
         let problem = reports.iter().flat_map(|report| &report.problems).next().map(|p| p.message.clone());
         if problem.is_some() && problem != self.problem {
             self.clear();
@@ -164,7 +208,7 @@ impl Progress {
         }
         self.problem = problem;
         let elapsed = self.shown_at.map_or(Duration::MAX, |at| at.elapsed());
-        if !self.terminal || elapsed < Duration::from_millis(500) {
+        if !self.shown || elapsed < Duration::from_millis(500) {
             return;
         }
         let mut sum = Counters::default();
@@ -175,13 +219,21 @@ impl Progress {
         };
         let lag: Option<u64> = reports.iter().map(|report| report.lag_records).sum();
         let lag = lag.map_or(String::new(), |lag| format!(", lag {lag}"));
-        eprint!("\r\x1b[K{}, {rate:.0} records/s{lag}", said(&sum));
+        eprint!("\r\x1b[K{}, {rate:.0}/s{lag}", said(&sum));
         let _not_a_terminal_any_more = std::io::stderr().flush();
         (self.shown_at, self.records) = (Some(Instant::now()), sum.records_in);
     }
 
+    /// Says once that the first signal was heard.
+    fn stopping(&mut self) {
+        if !std::mem::replace(&mut self.stopping, true) {
+            self.clear();
+            eprintln!("weir: stopping after this commit; Ctrl-C again ends at once");
+        }
+    }
+
     fn clear(&self) {
-        if self.terminal && self.shown_at.is_some() {
+        if self.shown && self.shown_at.is_some() {
             eprint!("\r\x1b[K");
         }
     }

@@ -303,7 +303,8 @@ impl LiveState {
             return Ok(false);
         }
         let due = self.due(life, now);
-        if due != Due::Now && !(self.stopping && due != Due::Nothing) {
+        let last = self.stopping || self.has_all(life, environment);
+        if due != Due::Now && !(last && due != Due::Nothing) {
             return Ok(false);
         }
         self.committed_at_ms = now.monotonic_ms;
@@ -353,11 +354,16 @@ impl LiveState {
 
     fn is_finished<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let clean = life.members.iter().all(|member| member.pending.is_empty());
+        let last = self.stopping || self.has_all(life, environment);
+        clean && self.live.due(u64::MAX) == Due::Nothing && last
+    }
+
+    /// True when all input has ended and is applied: nothing more comes that a commit could wait for.
+    fn has_all<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let bounded =
-            self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
+            || self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
         let done = |member: &Member| member.engine.as_ref().is_some_and(|engine| engine.is_finished());
-        let all_done = bounded && life.members.iter().all(done) && environment.is_bounded();
-        clean && self.live.due(u64::MAX) == Due::Nothing && (self.stopping || all_done)
+        environment.is_bounded() && bounded() && life.members.iter().all(done)
     }
 
     /// How far a unit is.
