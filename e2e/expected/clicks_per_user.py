@@ -2,7 +2,7 @@
 """What clicks-per-user must give for an input file, computed without Weir.
 
 usage: clicks_per_user.py CLICKS.jsonl FOLDER [PARTITIONS]
-writes counts.jsonl, late.jsonl and dead.jsonl (lines sorted) into FOLDER
+writes counts.jsonl, lateSink.jsonl and deadLetterSink.jsonl (lines sorted) into FOLDER
 """
 import datetime
 import json
@@ -51,7 +51,7 @@ def main(path, folder, partitions=1):
                    ensure_ascii=False, separators=(",", ":")).encode()
         for (start, user), n in counts.items()
     ]
-    for name, found in (("counts", rows), ("late", late), ("dead", dead)):
+    for name, found in (("counts", rows), ("lateSink", late), ("deadLetterSink", dead)):
         with open(f"{folder}/{name}.jsonl", "wb") as out:
             out.writelines(line + b"\n" for line in sorted(found))
 

@@ -6,10 +6,11 @@ use crate::pod::Pod;
 use crate::worker::{Environment, Setup, Worker};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicPartition};
 use connect::envelope::LineForm;
-use connect::kafka::{Io, Settings, transaction_timeout_ms};
+use connect::kafka::{Io, Settings, secret, transaction_timeout_ms};
 use connect::sink::{FileMode, LineSink, SinkError};
 use connect::snapshot::{FileStore, SnapshotError, TopicStore, Uploads};
 use control::generation::SECRETS_DIRECTORY;
+use pipeline::manifest::SecretData;
 use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SinkId, SourceConnector};
 use pipeline::record::RecordBatch;
 use protocol::identity::{Incarnation, WorkerIndex};
@@ -53,7 +54,7 @@ pub enum StartError {
         name: String,
         /// Why.
         #[source]
-        source: connect::kafka::secret::SecretError,
+        source: secret::SecretError,
     },
     /// Where snapshots go.
     #[error("checkpoint storage")]
@@ -109,8 +110,17 @@ impl Environment for KafkaEnvironment {
     }
 }
 
+/// Where Secrets are found.
+#[derive(Clone, Debug)]
+pub enum SecretsFrom {
+    /// Mounted into the pod.
+    Mounted,
+    /// Secret documents beside the manifest, by name; a key that they lack is looked for in the environment.
+    Documents(BTreeMap<String, SecretData>),
+}
+
 /// The address of the one Kafka of a plan. `given` beats the manifest.
-pub fn bootstrap(plan: &Plan, given: Option<&str>) -> Result<String, StartError> {
+pub fn bootstrap(plan: &Plan, given: Option<&str>, secrets: &SecretsFromFrom) -> Result<String, StartError> {
     if let Some(given) = given {
         return Ok(given.to_owned());
     }
@@ -127,7 +137,7 @@ pub fn bootstrap(plan: &Plan, given: Option<&str>) -> Result<String, StartError>
         let address = match access {
             None => return Err(StartError::NoKafka { what, name: name.clone() }),
             Some(KafkaAccess::BootstrapServers(servers)) => servers.clone(),
-            Some(KafkaAccess::SecretRef(secret)) => secret_address(secret)?,
+            Some(KafkaAccess::SecretRef(secret)) => secret_address(secret, secrets)?,
         };
         match &one {
             Some(one) if *one != address => {
@@ -144,9 +154,25 @@ pub fn bootstrap(plan: &Plan, given: Option<&str>) -> Result<String, StartError>
     Ok(one.unwrap_or_default())
 }
 
-fn secret_address(name: &str) -> Result<String, StartError> {
-    connect::kafka::secret::bootstrap_servers(&Path::new(SECRETS_DIRECTORY).join(name))
-        .map_err(|source| StartError::Secret { name: name.to_owned(), source })
+fn secret_address(name: &str, secrets: &SecretsFromFrom) -> Result<String, StartError> {
+    let found = match secrets {
+        SecretsFrom::Mounted => secret::bootstrap_servers(&Path::new(SECRETS_DIRECTORY).join(name)),
+        SecretsFrom::Documents(documents) => {
+            let place = format!("the Secret documents, or in ${}", variable(name, "<KEY>"));
+            secret::bootstrap_servers_by(&place, |key| {
+                let given = documents.get(name).and_then(|data| data.get(key)).cloned();
+                Ok(given.or_else(|| std::env::var(variable(name, key)).ok().map(String::into_bytes)))
+            })
+        }
+    };
+    found.map_err(|source| StartError::Secret { name: name.to_owned(), source })
+}
+
+/// The variable that holds a key of a Secret where there is no Kubernetes: `WEIR_SECRET_MY_KAFKA_BOOTSTRAP_SERVERS`.
+fn variable(name: &str, key: &str) -> String {
+    let letters =
+        |c: char| if c.is_ascii_alphanumeric() || "<>".contains(c) { c.to_ascii_uppercase() } else { '_' };
+    format!("WEIR_SECRET_{name}_{key}").chars().map(letters).collect()
 }
 
 /// Starts a thread for each of these workers. `setup` says everything but the number of the worker.

@@ -84,9 +84,299 @@ fn topics_lists_what_must_exist_and_what_is_created() {
 
 #[test]
 fn every_command_has_a_help_with_examples() {
-    for command in ["lint", "explain", "topics"] {
+    for command in ["run", "lint", "explain", "topics", "worker", "cleanup"] {
         let out = weir(&[command, "--help"], "");
         assert_eq!(out.status.code(), Some(0));
         assert!(text(&out.stdout).contains("Examples:\n"), "{command}");
     }
+}
+
+/// A pipeline that hands on what has a number `x` above 1.
+const FILTER: &str = "apiVersion: weir.dev/v1alpha1
+kind: StreamPipeline
+metadata: {name: big}
+spec:
+  sources: [{name: in, kafka: {topic: in}}]
+  steps: [{name: above, filter: {expression: event.x > 1}}]
+  sinks: [{name: out, kafka: {topic: out}}]
+  deadLetterSink: {kafka: {topic: bad}}
+";
+
+/// A folder with files, and their paths.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(files: &[(&str, &[u8])]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        files.iter().for_each(|(name, bytes)| std::fs::write(folder.path(name), bytes).unwrap());
+        folder
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        text(&std::fs::read(self.path(name)).unwrap())
+    }
+
+    /// Runs the pipeline `p.yaml` of the folder; `{}` in an argument stands for the folder.
+    fn run(&self, arguments: &[&str], stdin: &str) -> Output {
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|argument| argument.replace("{}", self.0.path().to_str().unwrap()))
+            .collect();
+        let manifest = self.path("p.yaml");
+        let mut all = vec!["run", &manifest];
+        all.extend(arguments.iter().map(String::as_str));
+        weir(&all, stdin)
+    }
+}
+
+#[track_caller]
+fn ends(out: &Output, code: i32, said: &str) {
+    let stderr = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(said), "{stderr}");
+}
+
+#[test]
+fn records_go_to_stdout_and_the_summary_to_stderr() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let out = folder.run(&["--input", "in=-"], "{\"x\":1}\n{\"x\":2}\n{\"x\":3}\nno\n");
+    ends(&out, 0, "big: 4 records in, 2 out, 0 late, 1 dead letter, ");
+    assert_eq!(text(&out.stdout), "{\"x\":2}\n{\"x\":3}\n");
+    let first = "big: the first dead letter is in/0 offset 3, step in: invalid JSON at byte 0";
+    assert!(text(&out.stderr).contains(first), "{}", text(&out.stderr));
+}
+
+#[test]
+fn without_a_dead_letter_sink_the_summary_says_how_to_keep_them() {
+    let manifest = FILTER.replace("  deadLetterSink: {kafka: {topic: bad}}\n", "");
+    let folder = Folder::with(&[("p.yaml", manifest.as_bytes())]);
+    ends(
+        &folder.run(&["--input", "in=-"], "no\n"),
+        0,
+        "dead letters were dropped; spec.deadLetterSink keeps them",
+    );
+}
+
+#[test]
+fn files_are_read_as_they_come() {
+    let lines = b"\xef\xbb\xbf{\"x\":2}\r\n\r\n\xff\xfe\n{\"x\":3}\n\n{\"x\":4}";
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes()), ("odd", lines), ("empty", b"")]);
+    let out = folder.run(&["--input", "in={}/odd", "--output", "deadLetterSink={}/bad"], "");
+    ends(&out, 0, "4 records in, 3 out, 0 late, 1 dead letter");
+    assert_eq!(text(&out.stdout), "{\"x\":2}\n{\"x\":3}\n{\"x\":4}\n");
+    assert_eq!(std::fs::read(folder.path("bad")).unwrap(), b"\xff\xfe\n");
+    let empty = folder.run(&["--input", "in={}/empty"], "");
+    ends(&empty, 0, "0 records in, 0 out, 0 late, 0 dead letters");
+    assert_eq!(text(&empty.stdout), "");
+}
+
+#[test]
+fn a_line_that_kafka_would_not_take_is_a_dead_letter() {
+    let long = format!("{{\"x\":2,\"text\":\"{}\"}}\n{{\"x\":3}}\n", "x".repeat(3 << 20));
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes()), ("long", long.as_bytes())]);
+    let out = folder.run(&["--input", "in={}/long", "--output", "deadLetterSink={}/bad"], "");
+    ends(&out, 0, "2 records in, 1 out, 0 late, 1 dead letter");
+    assert_eq!(folder.read("bad").len(), (64 << 10) + 1);
+}
+
+#[test]
+fn what_cannot_be_opened_is_wrong_usage_and_empties_no_output() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes()), ("out", b"old")]);
+    for (input, said) in [
+        ("in={}/none", "none: cannot be read: No such file or directory"),
+        ("in={}", "cannot be read: is a directory"),
+    ] {
+        ends(&folder.run(&["--input", input, "--output", "out={}/out"], ""), 2, said);
+        assert_eq!(folder.read("out"), "old");
+    }
+    ends(&folder.run(&["--input", "in=-", "--output", "out={}"], ""), 2, "failed to open ");
+}
+
+#[test]
+fn options_that_cannot_be_meant_are_refused() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes()), ("data", b"{\"x\":2}\n")]);
+    for (arguments, code, said) in [
+        (&[][..], 78, "source `in` reads topic `in`: give it a file with --input in=FILE, or a broker"),
+        (&["--input", "inn=-"], 2, "--input inn: there is no such source; did you mean `in`?"),
+        (
+            &["--input", "in=-", "--output", "outt=x"],
+            2,
+            "there is no such sink; did you mean `out`? (the sinks are",
+        ),
+        (&["--input", "in=-", "--input", "in=-"], 2, "--input in is given twice"),
+        (&["--input", "in=-", "--output", "out=-", "--output", "out=-"], 2, "--output out is given twice"),
+        (&["-", "--input", "in=-"], 2, "`-` is given for a manifest and for --input in"),
+        (
+            &["--input", "in={}/data", "--output", "out={}/data"],
+            2,
+            "is read by the same run and would be overwritten",
+        ),
+        (
+            &["--input", "in={}/data", "--output", "out={}/p.yaml"],
+            2,
+            "p.yaml: this file is read by the same run",
+        ),
+    ] {
+        ends(&folder.run(arguments, ""), code, said);
+    }
+    assert_eq!(folder.read("data"), "{\"x\":2}\n");
+}
+
+#[test]
+fn two_sinks_may_share_a_file() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let outputs = ["--input", "in=-", "--output", "out={}/all", "--output", "deadLetterSink={}/all"];
+    ends(&folder.run(&outputs, "{\"x\":2}\nno\n{\"x\":3}\n"), 0, "2 out");
+    let mut lines: Vec<String> = folder.read("all").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["no", "{\"x\":2}", "{\"x\":3}"]);
+}
+
+#[test]
+fn a_log_sink_prints_and_a_file_sink_writes() {
+    let folder = Folder::with(&[]);
+    let sinks = format!(
+        "sinks: [{{name: out, log: {{}}}}, {{name: kept, from: [above], file: {{path: {}}}}}]",
+        folder.path("kept")
+    );
+    let manifest = FILTER.replace("sinks: [{name: out, kafka: {topic: out}}]", &sinks);
+    std::fs::write(folder.path("p.yaml"), manifest).unwrap();
+    let out = folder.run(&["--input", "in=-"], "{\"x\":2}\n");
+    ends(&out, 0, "1 record in");
+    assert_eq!(text(&out.stdout), "{\"x\":2}\n");
+    assert_eq!(folder.read("kept"), "{\"x\":2}\n");
+}
+
+#[test]
+fn pipelines_of_one_run_feed_each_other_in_any_order_of_the_files() {
+    let pipeline = |name: &str, from: &str, to: &str| {
+        format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {{name: {name}}}\nspec:\n  sources: [{{name: {from}, \
+             kafka: {{topic: {from}}}}}]\n  sinks: [{{name: {to}, kafka: {{topic: {to}}}}}]\n"
+        )
+    };
+    // `last` reads what both others write, and comes first.
+    let all = [
+        pipeline("last", "middle", "end"),
+        pipeline("a", "left", "middle"),
+        pipeline("b", "right", "middle"),
+    ];
+    let folder = Folder::with(&[("p.yaml", all.join("---\n").as_bytes()), ("l", b"1\n2\n"), ("r", b"3\n")]);
+    let out = folder.run(
+        &[
+            "--input",
+            "left={}/l",
+            "--input",
+            "right={}/r",
+            "--output",
+            "end={}/end",
+            "--output",
+            "middle={}/middle",
+        ],
+        "",
+    );
+    ends(&out, 0, "last: 3 records in, 3 out");
+    let mut lines: Vec<String> = folder.read("end").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_full_disk_ends_the_run() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let out = folder.run(&["--input", "in=-", "--output", "out=/dev/full"], "{\"x\":2}\n");
+    ends(&out, 1, "failed to write to /dev/full: No space left on device");
+}
+
+#[test]
+fn an_envelope_that_is_none_ends_the_run_with_its_line() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let out = folder.run(&["--input", "in=-", "--envelope"], "{\"value\":{\"x\":2}}\n{\"x\":2}\n");
+    ends(&out, 1, "--input in=-: line 2: not an envelope");
+}
+
+/// Starts a run whose input stays open.
+fn start(folder: &Folder) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["run", &folder.path("p.yaml"), "--input", "in=-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_reader_that_has_read_enough_ends_the_run_quietly() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let mut child = start(&folder);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut line = String::new();
+    // Records come out while the input is still open.
+    stdin.write_all(b"{\"x\":2}\n").unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "{\"x\":2}\n");
+    // The pipe is closed now; writing goes on until the run has noticed.
+    while stdin.write_all(b"{\"x\":3}\n").is_ok() && child.try_wait().unwrap().is_none() {}
+    let out = child.wait_with_output().unwrap();
+    assert_eq!((out.status.code(), text(&out.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_signal_ends_the_run_behind_what_was_read() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes())]);
+    let mut child = start(&folder);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut line = String::new();
+    stdin.write_all(b"{\"x\":2}\n").unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let out = child.wait_with_output().unwrap();
+    ends(&out, 0, "weir: stopping after this commit; Ctrl-C again ends at once\n");
+    ends(&out, 0, "big: stopped before the end of its input: 1 record in, 1 out");
+    drop(stdin);
+}
+
+#[test]
+fn a_command_without_arguments_prints_its_usage_with_examples() {
+    for command in ["run", "lint", "explain", "topics", "worker", "cleanup"] {
+        let out = weir(&[command], "");
+        ends(&out, 2, "Examples:\n");
+        ends(&out, 2, "Exit codes: 0 ");
+    }
+}
+
+#[test]
+fn all_defaults_are_printed() {
+    let out = weir(&["explain", "--defaults"], "");
+    assert_eq!(out.status.code(), Some(0));
+    let lines = text(&out.stdout);
+    assert!(lines.starts_with("FIELD "), "{lines}");
+    for row in pipeline::spec::defaults::table() {
+        let found = lines.lines().find(|line| line.starts_with(&row.field));
+        assert!(
+            found.is_some_and(|line| line.contains(&row.default) && line.ends_with(&row.bound)),
+            "{row:?}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_by_hand_names_the_secret_that_it_lacks() {
+    let manifest = FILTER.replace("spec:\n", "spec:\n  kafka: {secretRef: {name: my-kafka}}\n");
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: my-kafka}\nstringData: {security.protocol: SASL_SSL}\n";
+    let folder = Folder::with(&[("p.yaml", manifest.as_bytes()), ("s.yaml", secret.as_bytes())]);
+    let out = weir(&["worker", &folder.path("p.yaml")], "");
+    ends(&out, 78, "secret `my-kafka`: key `bootstrap.servers` is missing");
+    ends(&out, 78, "$WEIR_SECRET_MY_KAFKA_<KEY>");
+    // What a document of the files says is used.
+    let out = weir(&["worker", &folder.path("p.yaml"), &folder.path("s.yaml")], "");
+    ends(&out, 78, "key `security.protocol` of the Kafka access secret");
 }

@@ -48,7 +48,7 @@ pub struct Counters {
 }
 
 impl Effects {
-    /// The batch that collects records for a sink, with room for one that is as large as a record can be.
+    /// The batch that collects records for a sink, with room for those of one input batch.
     pub fn output(&mut self, sink: SinkId) -> &mut RecordBatch {
         let last = self.outputs.iter().rposition(|(id, _)| *id == sink);
         let at = last.filter(|at| self.outputs[*at].1.byte_len() < BATCH_BYTES_MAX).unwrap_or_else(|| {

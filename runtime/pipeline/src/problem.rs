@@ -214,24 +214,29 @@ const ALIKE: f64 = 0.8;
 /// How many words a message lists.
 const LISTED_MAX: usize = 12;
 
+/// What was probably meant by an unknown word.
+pub fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
+    known
+        .map(|other| (likeness(other), other))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|(_, best)| best)
+}
+
 /// The end of a message about an unknown word: what was probably meant, and what there is.
 pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>, allowed: &str) -> String {
     let known: Vec<&str> = known.collect();
-    let lower = word.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
-    let best = known
-        .iter()
-        .map(|other| (likeness(other), *other))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
+    let best = closest(word, known.iter().copied());
     let listed: Vec<String> = known.iter().take(LISTED_MAX).map(|word| format!("`{word}`")).collect();
     let more = known.len() - listed.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     match best {
-        Some((_, best)) if known.len() > LISTED_MAX || known.len() == 1 => {
+        Some(best) if known.len() > LISTED_MAX || known.len() == 1 => {
             format!("; did you mean `{best}`?")
         }
-        Some((_, best)) => format!("; did you mean `{best}`? ({allowed} {})", listed.join(", ")),
+        Some(best) => format!("; did you mean `{best}`? ({allowed} {})", listed.join(", ")),
         None if known.is_empty() => String::new(),
         None => format!("; {allowed} {}{more}", listed.join(", ")),
     }

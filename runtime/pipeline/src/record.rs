@@ -125,6 +125,15 @@ impl RecordBatch {
         }
     }
 
+    /// Copies rows of another batch, headers included, to the end of this one.
+    pub fn push_rows(&mut self, other: &RecordBatch, rows: &[u32]) {
+        let len = |part: Option<Span>| part.map_or(0, |span| span.len as usize);
+        let bytes = rows.iter().map(|row| &other.records[*row as usize]);
+        self.bytes.reserve(bytes.map(|record| len(record.key) + len(record.value)).sum());
+        self.records.reserve(rows.len());
+        rows.iter().for_each(|row| self.push_from(other, *row as usize));
+    }
+
     /// The parts of all records.
     pub fn records(&self) -> &[RecordRef] {
         &self.records

@@ -18,8 +18,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Delete the internal topics of a pipeline that is gone
 ///
-/// Nothing else is touched: what the pipeline read and wrote for its user stays.
+/// The operator runs this as a Job when a pipeline is deleted. Only the topics that `weir topics` shows as created by Weir
+/// are deleted; what the pipeline read and wrote for its user stays. The workers of the pipeline must have ended.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
   weir cleanup --generation-file /etc/weir/generation.yaml
 
@@ -50,7 +52,7 @@ pub fn run(args: &Args) -> Exit {
 fn cleaned(args: &Args) -> Result<(), Exit> {
     let file = generation_file(&args.generation_file)?;
     let plan = only_plan(&[(args.generation_file.display().to_string(), file.manifest.clone())])?;
-    let kafka = cluster::bootstrap(&plan, args.kafka.as_deref())
+    let kafka = cluster::bootstrap(&plan, args.kafka.as_deref(), &cluster::SecretsFrom::Mounted)
         .map_err(|error| refuse(&crate::worker::chain(&error)))?;
     let identity = PipelineIdentity { namespace: file.namespace, pipeline: file.pipeline, uid8: file.uid8 };
     let settings = Settings::new(kafka, "weir-cleanup", identity.group_id());

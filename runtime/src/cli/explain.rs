@@ -12,22 +12,33 @@ use protocol::identity::PipelineIdentity;
 ///
 /// Values that the manifest does not give are marked as defaults.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
   weir explain pipeline.yaml
+  weir explain --defaults
   weir explain pipeline.yaml windows.yaml
   kubectl get streampipeline clicks-per-user -o yaml | weir explain - windows.yaml
 
 Exit codes: 0 done, 2 a file cannot be read, 78 the manifests have problems.")]
 pub struct Args {
-    #[command(flatten)]
-    manifests: Manifests,
+    /// Files with manifests (YAML, several documents in each if you like); `-` is stdin
+    ///
+    /// StreamWindow, ConfigMap and Secret documents among them resolve the references of the pipelines.
+    #[arg(value_name = "FILE", required_unless_present = "defaults")]
+    files: Vec<String>,
     /// Print the resolved manifests instead: windows in place, and the ConfigMap keys that are used
     #[arg(long)]
     resolved: bool,
+    /// Print every default and bound that there is instead
+    #[arg(long, conflicts_with_all = ["files", "resolved"])]
+    defaults: bool,
 }
 
 pub fn run(args: &Args) -> Exit {
-    let loaded = match args.manifests.load() {
+    if args.defaults {
+        return print(&values::defaults());
+    }
+    let loaded = match Manifests::new(args.files.clone()).load() {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };

@@ -46,6 +46,11 @@ impl InputError {
 pub struct Texts(Vec<(String, String)>);
 
 impl Manifests {
+    /// The files of these names.
+    pub fn new(files: Vec<String>) -> Self {
+        Self { files }
+    }
+
     /// The names as they were given.
     pub fn names(&self) -> &[String] {
         &self.files

@@ -8,6 +8,7 @@ use super::input::{InputError, Manifests, count, fail, print};
 /// The check is the same one that the operator and a starting pipeline make: what passes here is accepted there. Each
 /// problem is a line `file:line:column: field: what is wrong`.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
   weir lint pipeline.yaml
   weir lint pipelines/*.yaml windows.yaml

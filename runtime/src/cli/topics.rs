@@ -9,8 +9,10 @@ use protocol::identity::{Generation, Lineage, WorkerIndex, Writer};
 
 /// Print the topics of pipelines: what must exist, what is created, and the rights that are needed
 ///
-/// `<uid>` stands for eight characters that a pipeline is given when it is created.
+/// `<uid>` stands for eight characters that a pipeline is given when it is created on a cluster; for `weir run --kafka` and
+/// for workers that are started by hand it is `local`.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
   weir topics pipeline.yaml
   weir topics pipeline.yaml | grep 'must exist'
@@ -43,6 +45,11 @@ fn table(plan: &Plan) -> String {
     for [a, b, c, d] in &rows {
         text.push_str(&format!("{a:topic$}  {b:role$}  {c:maker$}  {d}\n"));
     }
+    let prefix = format!("{}.", identity(plan).group_id());
+    text.push_str(&format!(
+        "Names of Weir begin with `{prefix}`, so one prefixed ACL each for topics and transactional ids is enough.\n\
+         The numbers at their ends are those of generations and workers; they grow.\n"
+    ));
     text
 }
 
@@ -70,7 +77,7 @@ fn of_user(plan: &Plan) -> Vec<Row> {
 fn internal(plan: &Plan) -> Vec<Row> {
     let identity = identity(plan);
     let rights = "Create, Describe, DescribeConfigs, Read, Write, Delete";
-    let row = |topic: String, role: String| [topic, role, "created".to_owned(), rights.to_owned()];
+    let row = |topic: String, role: String| [topic, role, "created by Weir".to_owned(), rights.to_owned()];
     let mut rows = Vec::new();
     for stage in plan.stages() {
         rows.push(row(identity.commits_topic(&stage.name), format!("journal of stage {}", stage.name)));

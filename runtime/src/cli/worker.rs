@@ -3,7 +3,7 @@
 use super::Exit;
 use super::input::{fail, load_texts};
 use super::logs::{LogFormat, start_logs};
-use crate::cluster::StartError;
+use crate::cluster::{SecretsFrom, StartError};
 use crate::http::{Served, control_routes, metrics_routes};
 use crate::pod::{Pod, Report};
 use crate::secrets::Secrets;
@@ -15,10 +15,12 @@ use control::generation::{
 };
 use control::status::Problem;
 use control::{Condition, Reason};
+use pipeline::manifest::SecretData;
+use pipeline::plan::Plan;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, PipelineIdentity, WorkerIndex, Writer};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,14 +28,21 @@ use std::time::Duration;
 
 /// Run some workers of a pipeline on Kafka
 ///
-/// In a pod the operator says everything in a generation file. By hand, every process gets the same manifest and number
-/// of workers and a number of its own; then nobody has to promote it.
+/// By hand, every process gets the same manifest, the same number of workers, and a number of its own; any of them may be
+/// killed and started again at any time. In a pod the operator says everything in a generation file.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 #[command(after_help = "Examples:
+  weir worker pipeline.yaml --kafka 127.0.0.1:9092 --workers 3 --worker 0
+  weir worker pipeline.yaml windows.yaml --workers 1 --metrics-address 127.0.0.1:8000
   weir worker --generation-file /etc/weir/generation.yaml
-  weir worker pipeline.yaml --kafka 127.0.0.1:9092 --workers 3 --worker 0")]
+
+A Secret that the manifest refers to is a document of the files, or the variables WEIR_SECRET_<NAME>_<KEY>.
+SIGTERM finishes the commit and ends.
+
+Exit codes: 0 stopped, 2 wrong usage, 78 wrong configuration.")]
 pub struct Args {
-    /// Manifests, when there is no generation file
+    /// Files with the manifest of one pipeline and with what it refers to
     #[arg(
         value_name = "FILE",
         required_unless_present = "generation_file",
@@ -43,27 +52,27 @@ pub struct Args {
     /// The facts of the generation, as the operator writes them
     #[arg(long, value_name = "FILE")]
     generation_file: Option<PathBuf>,
-    /// Name of the pod, which tells the number of its workers
+    /// Name of the pod, whose number says which workers it runs
     #[arg(long, env = POD_NAME_VARIABLE, value_name = "NAME")]
     pod: Option<String>,
     /// Use this Kafka instead of the one in the manifest
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// How many workers there are
+    /// How many workers the pipeline has, in all processes together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     workers: u32,
     /// Number of this worker, from 0
     #[arg(long, value_name = "I", default_value_t = 0)]
     worker: u32,
-    /// Where the control API, /health and /ready are served
+    /// Where the control API, /health and /ready are served; by hand nowhere when it is not given
     #[arg(long, value_name = "ADDRESS")]
     control_address: Option<SocketAddr>,
-    /// Where /metrics is served
+    /// Where /metrics is served; by hand nowhere when it is not given
     #[arg(long, value_name = "ADDRESS")]
     metrics_address: Option<SocketAddr>,
-    /// Text or JSON lines
-    #[arg(long, value_enum, default_value = "json")]
-    log_format: LogFormat,
+    /// How the log looks; by hand text, with a generation file json
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// How much is logged: error, warn, info, debug
     #[arg(long, env = "WEIR_LOG", value_name = "LEVEL", default_value = "info")]
     log: String,
@@ -77,10 +86,12 @@ struct Job {
     setup: Setup,
     workers: std::ops::Range<u32>,
     file: GenerationFile,
+    secrets: SecretsFrom,
 }
 
 pub fn run(args: &Args) -> Exit {
-    start_logs(&args.log, args.log_format);
+    let usual = if args.generation_file.is_some() { LogFormat::Json } else { LogFormat::Text };
+    start_logs(&args.log, args.log_format.unwrap_or(usual));
     let job = match &args.generation_file {
         Some(path) => from_generation(path, args),
         None => by_hand(args),
@@ -92,7 +103,7 @@ pub fn run(args: &Args) -> Exit {
     let pod = Arc::new(Pod::default());
     signal::stop_on_signal(&pod);
     if let Err(error) = serve(args, &job, &pod) {
-        return refuse(&error.to_string());
+        return refuse(&crate::worker::chain(&error));
     }
     let threads = match start(&job, args, &pod) {
         Ok(threads) => threads,
@@ -115,7 +126,7 @@ pub fn run(args: &Args) -> Exit {
 /// pod says meanwhile what it lacks.
 fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     loop {
-        let kafka = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref());
+        let kafka = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref(), &job.secrets);
         let error = match kafka.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), &kafka, pod))
         {
             Err(error @ StartError::Secret { .. })
@@ -162,7 +173,8 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         })?;
         texts.push((file.display().to_string(), text));
     }
-    let plan = Arc::new(only_plan(&texts)?);
+    let (plan, secrets) = only_pipeline(&texts)?;
+    let (plan, secrets) = (Arc::new(plan), SecretsFrom::Documents(secrets));
     let file = GenerationFile {
         version: FILE_VERSION,
         namespace: plan.namespace().to_owned(),
@@ -180,7 +192,7 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         promotion: Promotion::Myself,
         ..local::setup(&plan, args.worker, args.workers)
     };
-    Ok(Job { setup, workers: args.worker..args.worker + 1, file })
+    Ok(Job { setup, workers: args.worker..args.worker + 1, file, secrets })
 }
 
 fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
@@ -221,7 +233,7 @@ fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
         promotion: Promotion::Operator,
         defences: protocol::defences::Defences::ALL,
     };
-    Ok(Job { setup, workers, file })
+    Ok(Job { setup, workers, file, secrets: SecretsFrom::Mounted })
 }
 
 /// Reads the facts of a generation.
@@ -234,27 +246,33 @@ pub(super) fn generation_file(path: &Path) -> Result<GenerationFile, Exit> {
     Ok(file)
 }
 
-pub(super) fn only_plan(texts: &[(String, String)]) -> Result<pipeline::plan::Plan, Exit> {
+pub(super) fn only_plan(texts: &[(String, String)]) -> Result<Plan, Exit> {
+    only_pipeline(texts).map(|(plan, _)| plan)
+}
+
+/// The plan of the one pipeline of some texts, and the Secrets beside it.
+fn only_pipeline(texts: &[(String, String)]) -> Result<(Plan, BTreeMap<String, SecretData>), Exit> {
     let loaded = load_texts(texts).map_err(|error| fail(&error))?;
-    let mut plans: Vec<_> = loaded.pipelines.into_iter().map(|pipeline| pipeline.plan).collect();
-    match (plans.pop(), plans.is_empty()) {
-        (Some(plan), true) => Ok(plan),
-        _ => Err(refuse("a worker runs exactly one StreamPipeline")),
+    match &loaded.pipelines[..] {
+        [pipeline] => Ok((pipeline.plan.clone(), loaded.secrets(pipeline.plan.namespace()))),
+        others => {
+            let found = others.len();
+            Err(refuse(&format!(
+                "a worker runs exactly one StreamPipeline, and there are {found}; see `weir run`"
+            )))
+        }
     }
 }
 
-/// Serves both ports on a thread of its own until the process ends.
-fn serve(args: &Args, job: &Job, pod: &Arc<Pod>) -> std::io::Result<()> {
+/// Serves what the operator or the user wants to be served, on a thread of its own until the process ends.
+fn serve(args: &Args, job: &Job, pod: &Arc<Pod>) -> Result<(), ServeError> {
     let file = job.file.clone();
-    let all = std::net::IpAddr::from([0, 0, 0, 0]);
-    let control = args.control_address.unwrap_or(SocketAddr::new(all, file.ports.control));
-    let metrics = args.metrics_address.unwrap_or(SocketAddr::new(all, file.ports.metrics));
-    let listen = |address: SocketAddr| {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok::<_, std::io::Error>(listener)
+    let in_a_pod = |port: u16| {
+        let all = SocketAddr::new([0, 0, 0, 0].into(), port);
+        args.generation_file.is_some().then_some(all)
     };
-    let (control, metrics) = (listen(control)?, listen(metrics)?);
+    let control = args.control_address.or(in_a_pod(file.ports.control)).map(listen).transpose()?;
+    let metrics = args.metrics_address.or(in_a_pod(file.ports.metrics)).map(listen).transpose()?;
     let owner = format!("{}/{}/{}", file.namespace, file.pipeline, file.uid8);
     let served = Served {
         pod: pod.clone(),
@@ -262,17 +280,42 @@ fn serve(args: &Args, job: &Job, pod: &Arc<Pod>) -> std::io::Result<()> {
         generation: Arc::new(file),
         started_at_ms: clock::wall_ms(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("http".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let control = tokio::net::TcpListener::from_std(control)?;
-            let metrics = tokio::net::TcpListener::from_std(metrics)?;
-            let both = (
-                axum::serve(control, control_routes(served.clone())),
-                axum::serve(metrics, metrics_routes(served)),
-            );
-            tokio::try_join!(both.0.into_future(), both.1.into_future()).map(|_| ())
-        })
-    })?;
-    Ok(())
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
+    let serve = async move |listener: Option<TcpListener>, routes: axum::Router| match listener {
+        Some(listener) => axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await,
+        None => Ok(()),
+    };
+    let both = async move {
+        let (control, metrics) =
+            (serve(control, control_routes(served.clone())), serve(metrics, metrics_routes(served)));
+        tokio::try_join!(control, metrics).map(|_| ())
+    };
+    let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || runtime.block_on(both));
+    thread.map(|_| ()).map_err(ServeError::Thread)
+}
+
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    /// The address.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The operating system.
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| ServeError::Listen { address, source })
 }

@@ -1,4 +1,4 @@
-//! How to reach Kafka, read from a mounted Secret: one file per key.
+//! How to reach Kafka, read from a Secret: mounted, with one file per key, or given otherwise.
 //!
 //! Understood is the servicebinding form, which Strimzi's KafkaAccess writes. Only plaintext is supported so far; a Secret
 //! that asks for more is refused by the name of its key, never used in part. No value is ever part of an error.
@@ -21,58 +21,69 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// A key is missing.
-    #[error("key `{key}` is missing in the Kafka access secret at {directory}")]
+    #[error("key `{key}` is missing in the Kafka access secret at {place}")]
     Missing {
         /// The key.
         key: &'static str,
-        /// Where it is mounted.
-        directory: String,
+        /// Where the Secret is.
+        place: String,
     },
     /// A key cannot be read.
-    #[error("failed to read key `{key}` of the Kafka access secret at {directory}")]
+    #[error("failed to read key `{key}` of the Kafka access secret at {place}")]
     Read {
         /// The key.
         key: String,
-        /// Where it is mounted.
-        directory: String,
+        /// Where the Secret is.
+        place: String,
         /// Why.
         #[source]
         source: io::Error,
     },
     /// The value is empty, too long or not text.
-    #[error("key `{key}` of the Kafka access secret at {directory} is not one line of text")]
+    #[error("key `{key}` of the Kafka access secret at {place} is not one line of text")]
     NotText {
         /// The key.
         key: String,
-        /// Where it is mounted.
-        directory: String,
+        /// Where the Secret is.
+        place: String,
     },
     /// Something other than plaintext is asked for.
     #[error(
-        "key `{key}` of the Kafka access secret at {directory} asks for TLS or SASL, which is not supported yet"
+        "key `{key}` of the Kafka access secret at {place} asks for TLS or SASL, which is not supported yet"
     )]
     Unsupported {
         /// The key.
         key: String,
-        /// Where it is mounted.
-        directory: String,
+        /// Where the Secret is.
+        place: String,
     },
 }
 
 /// `bootstrap.servers` of the Secret mounted at a directory.
 pub fn bootstrap_servers(directory: &Path) -> Result<String, SecretError> {
-    let shown = || directory.display().to_string();
-    if let Some(protocol) = value(directory, PROTOCOL)?
+    bootstrap_servers_by(&directory.display().to_string(), |key| match fs::read(directory.join(key)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(bytes) => Ok(Some(bytes)),
+    })
+}
+
+/// `bootstrap.servers` of a Secret whose keys are read by `read`; `place` says to people where that is.
+pub fn bootstrap_servers_by(
+    place: &str,
+    read: impl Fn(&str) -> io::Result<Option<Vec<u8>>>,
+) -> Result<String, SecretError> {
+    if let Some(protocol) = value(place, &read, PROTOCOL)?
         && !protocol.eq_ignore_ascii_case("PLAINTEXT")
     {
-        return Err(SecretError::Unsupported { key: PROTOCOL.to_owned(), directory: shown() });
+        return Err(SecretError::Unsupported { key: PROTOCOL.to_owned(), place: place.to_owned() });
     }
     for key in std::iter::once(BOOTSTRAP).chain(BOOTSTRAP_ALIASES) {
-        if let Some(servers) = value(directory, key)? {
+        if let Some(servers) = value(place, &read, key)? {
             return Ok(servers);
         }
     }
-    Err(SecretError::Missing { key: BOOTSTRAP, directory: shown() })
+    Err(SecretError::Missing { key: BOOTSTRAP, place: place.to_owned() })
 }
 
 /// What is mounted at a directory, as far as it may be told.
@@ -119,19 +130,23 @@ fn keyed_hash(key: &str, content: &BTreeMap<String, Vec<u8>>) -> String {
     })
 }
 
-fn value(directory: &Path, key: &str) -> Result<Option<String>, SecretError> {
-    let shown = directory.display().to_string();
-    let bytes = match fs::read(directory.join(key)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(SecretError::Read { key: key.to_owned(), directory: shown, source }),
-        Ok(bytes) => bytes,
+fn value(
+    place: &str,
+    read: &impl Fn(&str) -> io::Result<Option<Vec<u8>>>,
+    key: &str,
+) -> Result<Option<String>, SecretError> {
+    let (key, place) = (key.to_owned(), place.to_owned());
+    let bytes = match read(&key) {
+        Err(source) => return Err(SecretError::Read { key, place, source }),
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => bytes,
     };
     let text = std::str::from_utf8(&bytes).ok().map(str::trim);
     match text {
         Some(text) if !text.is_empty() && text.len() <= VALUE_BYTES_MAX && !text.contains('\n') => {
             Ok(Some(text.to_owned()))
         }
-        _ => Err(SecretError::NotText { key: key.to_owned(), directory: shown }),
+        _ => Err(SecretError::NotText { key, place }),
     }
 }
 

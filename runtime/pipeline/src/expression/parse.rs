@@ -73,11 +73,29 @@ fn plain(message: &str) -> String {
     }
     for prefix in ["mismatched input ", "extraneous input ", "no viable alternative at input "] {
         if let Some(token) = what.strip_prefix(prefix) {
-            return format!("unexpected `{}`", quoted(token));
+            let token = quoted(token);
+            return format!("unexpected `{token}`{}", of_other_languages(&token));
         }
     }
     if let Some(token) = what.strip_prefix("token recognition error at: ") {
-        return format!("`{}` is not part of an expression; strings stand in quotes", quoted(token));
+        let token = quoted(token);
+        return match of_other_languages(token.trim()) {
+            "" => format!("`{token}` is not part of an expression; strings stand in quotes"),
+            hint => format!("`{}` is not part of an expression{hint}", token.trim()),
+        };
     }
     what.to_owned()
+}
+
+/// What other languages write for an operator of this one.
+fn of_other_languages(token: &str) -> &'static str {
+    match token.to_ascii_lowercase().as_str() {
+        "=" => "; values are compared with `==`",
+        "and" | "&" => "; write `&&`",
+        "or" | "|" => "; write `||`",
+        "not" => "; write `!`",
+        "is" => "; values are compared with `==`",
+        "<>" => "; write `!=`",
+        _ => "",
+    }
 }

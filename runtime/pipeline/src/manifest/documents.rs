@@ -214,8 +214,14 @@ fn syntax_problem(file: &str, error: &serde_saphyr::Error) -> Problem {
     let text = [" at line ", ", set DuplicateKeyPolicy"]
         .iter()
         .fold(text, |text, end| text.split(end).next().unwrap_or(text));
-    let mut problem =
-        Problem::new(ProblemKind::Syntax, Path::root(), format!("not readable as YAML: {text}"));
+    let hint = match text {
+        text if text.contains("tabs") => "; indent with spaces",
+        text if text.contains("flow") => "; a text with `: `, `, `, `{` or `[` in it stands in quotes",
+        text if text.contains("block collection") => "; fields of one block begin in one column",
+        _ => "",
+    };
+    let message = format!("not readable as YAML: {text}{hint}");
+    let mut problem = Problem::new(ProblemKind::Syntax, Path::root(), message);
     problem.place = Some(Place { file: file.to_owned(), line, column });
     problem
 }

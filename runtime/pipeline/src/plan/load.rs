@@ -44,6 +44,10 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
             Err(found) => {
                 for mut problem in found {
                     documents.locate(&namespace, &mut problem);
+                    if problem.kind == ProblemKind::RefNotFound && problem.message.ends_with("was not found")
+                    {
+                        problem.message.push_str(&format!(" in namespace `{namespace}` of these files"));
+                    }
                     if !follows(&documents, &namespace, &problem) && !problems.contains(&problem) {
                         problems.push(problem);
                     }

@@ -4,7 +4,7 @@
 //! drift apart. Only the words of JSON Schema that the spec types use are understood.
 
 use super::{StreamPipelineSpec, StreamWindowSpec};
-use crate::problem::{Path, PathPart, ProblemKind, suggest};
+use crate::problem::{Path, PathPart, ProblemKind, closest, suggest};
 use serde_json::Value;
 use std::sync::LazyLock;
 
@@ -58,7 +58,7 @@ fn walk(value: &Value, schema: &Value, path: &Path, found: &mut Vec<Mismatch>) {
         found.push(Mismatch {
             kind: ProblemKind::WrongType,
             path: path.clone(),
-            message: wrong_type(value, wanted),
+            message: wrong_type(value, wanted, schema),
         });
         return;
     }
@@ -107,7 +107,7 @@ fn has_type(value: &Value, wanted: &str) -> bool {
     }
 }
 
-fn wrong_type(value: &Value, wanted: &str) -> String {
+fn wrong_type(value: &Value, wanted: &str, schema: &Value) -> String {
     let got = match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(b) => format!("the boolean `{b}`"),
@@ -124,12 +124,33 @@ fn wrong_type(value: &Value, wanted: &str) -> String {
         "number" => "a number",
         _ => "true or false",
     };
-    let quote = match (wanted, value) {
-        ("string", Value::Bool(_) | Value::Number(_)) => "; put it in quotes",
-        _ => "",
-    };
-    format!("expected {want}, got {got}{quote}")
+    format!("expected {want}, got {got}{}", mend(value, wanted, schema))
 }
+
+/// How the value becomes what is wanted, when that can be told.
+fn mend(value: &Value, wanted: &str, schema: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return String::new(),
+    };
+    let pattern = schema.get("pattern").and_then(Value::as_str);
+    match (wanted, pattern) {
+        ("string", Some(pattern)) if pattern.starts_with(DURATION) => {
+            format!("; a duration has a unit, such as `{text}s` or `{text}m`")
+        }
+        ("string", _) => "; put it in quotes".to_owned(),
+        ("array", _) => format!("; write `[{text}]`"),
+        ("object", _) if value.is_string() => match required(schema).collect::<Vec<_>>()[..] {
+            [field] => format!("; write `{{{field}: {text}}}`"),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// How the pattern of a duration begins.
+const DURATION: &str = "^([0-9]+d)?";
 
 fn walk_object(
     fields: &serde_json::Map<String, Value>,
@@ -160,7 +181,12 @@ fn walk_object(
             None => found.push(unknown_field(name, path, &known)),
         }
     }
-    for name in required(schema).filter(|name| !fields.contains_key(*name)) {
+    // A misspelt field is told as such, not as missing too.
+    let misspelt = |wanted: &str| {
+        let mut unknown = fields.keys().filter(|name| !properties.contains_key(*name));
+        unknown.any(|name| closest(name, known.iter().copied()) == Some(wanted))
+    };
+    for name in required(schema).filter(|name| !fields.contains_key(*name) && !misspelt(name)) {
         found.push(Mismatch {
             kind: ProblemKind::MissingField,
             path: path.clone(),
@@ -223,7 +249,7 @@ fn explain_pattern(pattern: &str) -> String {
             "it starts with a letter or `_` and goes on with letters, digits and `_`"
         }
         r"^file:///.*$" => "a storage is a directory as `file:///path`",
-        p if p.starts_with("^([0-9]+d)?") => {
+        p if p.starts_with(DURATION) => {
             "a duration is whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"
         }
         p if p.starts_with("^(Earliest|") => "allowed are `Earliest`, `Latest` and RFC 3339 times",

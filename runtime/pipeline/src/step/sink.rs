@@ -13,7 +13,6 @@ pub(crate) fn run(sink: SinkId, flows: &[Flow<'_>], selections: Vec<Selection>, 
     }
     out.counters.records_out += rows as u64;
     for run in &runs {
-        let batch = &flows[run.flow].batch;
-        run.rows.iter().for_each(|row| out.output(sink).push_from(batch, *row as usize));
+        out.output(sink).push_rows(&flows[run.flow].batch, &run.rows);
     }
 }

@@ -4,6 +4,7 @@ use pipeline::plan::{
     Guarantee, KafkaAccess, LoadedPipeline, NodeKind, Plan, Settings, Sink, SinkConnector, SinkId, Source,
     SourceConnector, StartFrom, Window, WindowKind,
 };
+use pipeline::spec::defaults::table;
 use pipeline::spec::{Duration, EventTime, SourceSpec, StepSpec, StreamPipelineSpec, StreamWindowSpec};
 use std::sync::Arc;
 
@@ -38,6 +39,18 @@ pub fn print(pipeline: &LoadedPipeline) -> String {
     let sinks: Vec<Row> = plan.sinks().iter().map(|sink| row(&sink.name, destination(sink), true)).collect();
     text.push_str(&block("\nSinks", &sinks));
     text
+}
+
+/// The table of all defaults and bounds.
+pub fn defaults() -> String {
+    let head = ["FIELD", "DEFAULT", "BOUND"].map(str::to_owned);
+    let rows = table().into_iter().map(|row| [row.field, row.default, row.bound]);
+    let rows: Vec<[String; 3]> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (field, default) = (width(0), width(1));
+    let line =
+        |[a, b, c]: &[String; 3]| format!("{a:field$}  {b:default$}  {c}").trim_end().to_owned() + "\n";
+    rows.iter().map(line).collect()
 }
 
 fn block(title: &str, rows: &[Row]) -> String {

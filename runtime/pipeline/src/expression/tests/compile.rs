@@ -103,6 +103,8 @@ fn syntax_errors_have_a_place() {
     refused("event.x ==", 10, "the expression ends too early");
     refused("", 0, "the expression ends too early");
     refused("event.x == 1 2", 13, "unexpected `2`");
+    refused("event.x == 1 and event.y == 2", 13, "unexpected `and`; write `&&`");
+    refused("event.x = 1", 8, "`=` is not part of an expression; values are compared with `==`");
     refused("'ü' + event.größe", 15, "`ö` is not part of an expression; strings stand in quotes");
     refused("1u + 2", 0, "unsigned numbers are not supported; leave the `u` out");
     refused("b'x'", 0, "bytes are not supported; leave the `b` out for a string");
