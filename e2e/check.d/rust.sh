@@ -9,5 +9,7 @@ check_lint() {
 }
 
 check_bench() {
-  phase 'bench: decode' 20m cargo bench --locked -p pipeline
+  phase 'bench: engine' 30m cargo bench --locked -p pipeline --bench engine
+  phase 'bench: decode' 20m cargo bench --locked -p pipeline --bench decode
+  phase 'bench: expression' 20m cargo bench --locked -p pipeline --bench expression
 }

@@ -175,10 +175,12 @@ fn variable(name: &str, key: &str) -> String {
     format!("WEIR_SECRET_{name}_{key}").chars().map(letters).collect()
 }
 
-/// Starts a thread for each of these workers. `setup` says everything but the number of the worker.
+/// Starts a thread for each of these workers. `setup` says everything but the number of the worker; worker 0 reports to the
+/// pod as number `first`.
 pub fn start(
     setup: &Setup,
     workers: std::ops::Range<u32>,
+    first: u32,
     bootstrap: &str,
     pod: &Arc<Pod>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
@@ -191,7 +193,7 @@ pub fn start(
             let pod = pod.clone();
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || drive(&mut worker, number, &pod))
+                .spawn(move || drive(&mut worker, first + number, &pod))
                 .map_err(StartError::Thread)
         })
         .collect()

@@ -53,8 +53,8 @@ pub struct Args {
     /// Run on this Kafka instead of in memory, whatever Kafka the manifest names
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["inputs", "outputs", "partitions", "envelope"])]
     kafka: Option<String>,
-    /// How much is logged: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    /// What is logged besides the problems that are told anyway: off, error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", default_value = "off")]
     log: String,
 }
 
@@ -148,13 +148,14 @@ fn exit_of(error: &LocalError) -> Exit {
 
 fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> Exit {
     let mut threads = Vec::new();
-    for plan in plans {
+    let firsts = || (0..).step_by(workers as usize);
+    for (plan, first) in plans.iter().zip(firsts()) {
         let setup = crate::worker::Setup {
             generation: None,
             promotion: Promotion::Myself,
             ..local::setup(plan, 0, workers)
         };
-        match cluster::start(&setup, 0..workers, kafka, pod) {
+        match cluster::start(&setup, 0..workers, first, kafka, pod) {
             Ok(more) => threads.extend(more),
             Err(error) => {
                 eprintln!("weir: {}", crate::worker::chain(&error));
@@ -163,15 +164,24 @@ fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> E
         }
     }
     let mut progress = Progress::new(false);
+    let mut failed = false;
     while threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::park_timeout(Duration::from_millis(100));
-        progress.show(&pod.reports(), pod);
+        let reports = pod.reports();
+        if !failed {
+            progress.show(&reports, pod);
+        }
+        // What no retry helps ends the run: nobody is there who would mend it meanwhile.
+        failed |= reports.iter().flat_map(|report| &report.problems).any(|problem| problem.permanent);
+        if failed {
+            pod.intend(|intents| intents.stop = true);
+        }
     }
     progress.clear();
-    let mut sum = Counters::default();
-    pod.reports().iter().for_each(|report| sum.add(report.counters));
-    eprintln!("{}", said(&sum));
-    Exit::Done
+    for (plan, first) in plans.iter().zip(firsts()) {
+        eprintln!("{}: {}", plan.name(), said(&pod.counters(first..first + workers)));
+    }
+    if failed { Exit::Failed } else { Exit::Done }
 }
 
 fn said(counters: &Counters) -> String {

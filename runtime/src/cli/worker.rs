@@ -127,15 +127,15 @@ pub fn run(args: &Args) -> Exit {
 fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     loop {
         let kafka = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref(), &job.secrets);
-        let error = match kafka.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), &kafka, pod))
-        {
-            Err(error @ StartError::Secret { .. })
-                if args.generation_file.is_some() && !pod.intents().stop =>
-            {
-                error
-            }
-            started => return started,
-        };
+        let error =
+            match kafka.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), 0, &kafka, pod)) {
+                Err(error @ StartError::Secret { .. })
+                    if args.generation_file.is_some() && !pod.intents().stop =>
+                {
+                    error
+                }
+                started => return started,
+            };
         let message = bounded_message(crate::worker::chain(&error));
         let since_ms =
             pod.reports().iter().flat_map(|report| &report.problems).map(|problem| problem.since_ms).min();
