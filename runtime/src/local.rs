@@ -75,7 +75,9 @@ pub struct PipelineSummary {
     pub name: String,
     /// What it counted.
     pub counters: Counters,
-    /// Why the first dead letter is one; none without dead letters, and without a sink that keeps them.
+    /// Dead letters go to a sink.
+    pub keeps_dead_letters: bool,
+    /// Why the first dead letter is one; none without dead letters, and without a topic that keeps them.
     pub first_dead_letter: Option<String>,
 }
 
@@ -212,6 +214,7 @@ impl Run {
         PipelineSummary {
             name: pipeline.plan.name().to_owned(),
             counters: self.pod.counters(pipeline.first..pipeline.first + options.workers),
+            keeps_dead_letters: pipeline.plan.dead_letter_sink().is_some(),
             first_dead_letter: first_dead_letter(&self.log, &pipeline.plan),
         }
     }
@@ -277,7 +280,9 @@ fn make_topics(plans: &[Arc<Plan>], options: &Options, log: &Log) {
             let SourceConnector::Kafka { topic, .. } = &source.connector;
             log.create_topic(topic, options.partitions);
         }
-        sink_topics(plan).iter().for_each(|topic| log.create_topic(topic, options.partitions));
+        for topic in sink_topics(plan) {
+            log.create_topic(&topic, options.partitions);
+        }
         let first = first_topology(plan, vec![options.partitions; plan.sources().len()]);
         let identity = identity(plan);
         for (stage, units) in plan.stages().iter().zip(first.units) {
@@ -338,10 +343,8 @@ fn line_sinks(plan: &Plan, options: &Options) -> Result<BTreeMap<SinkId, Mutex<L
     let mut sinks = BTreeMap::new();
     for (index, sink) in plan.sinks().iter().enumerate() {
         let path = match (printer::output_of(sink, options), &sink.connector) {
-            (_, SinkConnector::Kafka { .. }) => continue,
-            (Some(path), _) => path,
-            (None, SinkConnector::File { path }) => path,
-            (None, SinkConnector::Log) => continue,
+            (_, SinkConnector::Kafka { .. }) | (None, SinkConnector::Log) => continue,
+            (Some(path), _) | (None, SinkConnector::File { path }) => path,
         };
         let opened = LineSink::file(path, FileMode::Replace, form).map_err(LocalError::Output)?;
         sinks.insert(SinkId(index as u16), Mutex::new(opened));

@@ -1,5 +1,7 @@
 //! The program as its users see it: what it prints where, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -251,20 +253,17 @@ fn a_log_sink_prints_and_a_file_sink_writes() {
     assert_eq!(folder.read("kept"), "{\"x\":2}\n");
 }
 
+fn pass(name: &str, from: &str, to: &str) -> String {
+    format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {{name: {name}}}\nspec:\n  sources: [{{name: {from}, \
+             kafka: {{topic: {from}}}}}]\n  sinks: [{{name: {to}, kafka: {{topic: {to}}}}}]\n"
+    )
+}
+
 #[test]
 fn pipelines_of_one_run_feed_each_other_in_any_order_of_the_files() {
-    let pipeline = |name: &str, from: &str, to: &str| {
-        format!(
-            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {{name: {name}}}\nspec:\n  sources: [{{name: {from}, \
-             kafka: {{topic: {from}}}}}]\n  sinks: [{{name: {to}, kafka: {{topic: {to}}}}}]\n"
-        )
-    };
     // `last` reads what both others write, and comes first.
-    let all = [
-        pipeline("last", "middle", "end"),
-        pipeline("a", "left", "middle"),
-        pipeline("b", "right", "middle"),
-    ];
+    let all = [pass("last", "middle", "end"), pass("a", "left", "middle"), pass("b", "right", "middle")];
     let folder = Folder::with(&[("p.yaml", all.join("---\n").as_bytes()), ("l", b"1\n2\n"), ("r", b"3\n")]);
     let out = folder.run(
         &[
@@ -283,6 +282,22 @@ fn pipelines_of_one_run_feed_each_other_in_any_order_of_the_files() {
     let mut lines: Vec<String> = folder.read("end").lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines, ["1", "2", "3"]);
+}
+
+#[test]
+fn pipelines_in_a_circle_are_refused() {
+    let all = [pass("a", "one", "two"), pass("b", "two", "one")].join("---\n");
+    let folder = Folder::with(&[("p.yaml", all.as_bytes())]);
+    ends(&folder.run(&[], ""), 78, "pipelines `a`, `b` read what they write, in a circle");
+}
+
+#[test]
+fn an_output_may_be_a_pipe() {
+    let folder = Folder::with(&[("p.yaml", FILTER.as_bytes()), ("data", b"{\"x\":2}\n{\"x\":3}\n")]);
+    assert!(Command::new("mkfifo").arg(folder.path("pipe")).status().unwrap().success());
+    let reader = Command::new("cat").arg(folder.path("pipe")).stdout(Stdio::piped()).spawn().unwrap();
+    ends(&folder.run(&["--input", "in={}/data", "--output", "out={}/pipe"], ""), 0, "2 out");
+    assert_eq!(text(&reader.wait_with_output().unwrap().stdout), "{\"x\":2}\n{\"x\":3}\n");
 }
 
 #[test]

@@ -75,11 +75,12 @@ impl LineSink {
         if let Some(directory) = Path::new(path).parent() {
             std::fs::create_dir_all(directory).map_err(open)?;
         }
-        if mode == FileMode::Replace {
-            File::create(path).map_err(open)?;
-        }
         // Two sinks may share one file: neither writes over the other.
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(open)?;
+        // A pipe or a device has nothing to be emptied.
+        if mode == FileMode::Replace && file.metadata().is_ok_and(|file| file.is_file()) {
+            file.set_len(0).map_err(open)?;
+        }
         Ok(Self::new(Target::File { path: path.to_owned(), file }, form))
     }
 

@@ -131,7 +131,9 @@ impl RecordBatch {
         let bytes = rows.iter().map(|row| &other.records[*row as usize]);
         self.bytes.reserve(bytes.map(|record| len(record.key) + len(record.value)).sum());
         self.records.reserve(rows.len());
-        rows.iter().for_each(|row| self.push_from(other, *row as usize));
+        for row in rows {
+            self.push_from(other, *row as usize);
+        }
     }
 
     /// The parts of all records.

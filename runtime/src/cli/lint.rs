@@ -32,8 +32,8 @@ pub fn run(args: &Args) -> Exit {
             Exit::Done
         }
         Err(InputError::Problems(problems)) => {
-            let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
-            if print(&lines) == Exit::Failed {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            if print(&(lines.join("\n") + "\n")) == Exit::Failed {
                 return Exit::Failed;
             }
             eprintln!("{} in {}", count(problems.len() as u64, "problem"), count(texts.len() as u64, "file"));

@@ -114,12 +114,12 @@ fn in_memory(plans: &[Arc<Plan>], args: &Args, pod: &Arc<Pod>) -> Exit {
 
 /// What came of one pipeline.
 fn tell(pipeline: &PipelineSummary, stopped: bool, took: Duration) {
-    let PipelineSummary { name, counters, first_dead_letter } = pipeline;
+    let PipelineSummary { name, counters, keeps_dead_letters, first_dead_letter } = pipeline;
     let how = if stopped { "stopped before the end of its input: " } else { "" };
     eprintln!("{name}: {how}{}, {:.1} s", said(counters), took.as_secs_f64());
     match first_dead_letter {
         Some(first) => eprintln!("{name}: the first dead letter is {first}"),
-        None if counters.dead_letters > 0 => {
+        None if counters.dead_letters > 0 && !keeps_dead_letters => {
             eprintln!("{name}: dead letters were dropped; spec.deadLetterSink keeps them, with the reason");
         }
         None => {}
@@ -128,7 +128,7 @@ fn tell(pipeline: &PipelineSummary, stopped: bool, took: Duration) {
 
 fn exit_of(error: &LocalError) -> Exit {
     match error {
-        LocalError::NoInput { .. } => Exit::Configuration,
+        LocalError::NoInput { .. } | LocalError::Circle { .. } => Exit::Configuration,
         LocalError::UnknownName { .. }
         | LocalError::Twice { .. }
         | LocalError::TwoFiles { .. }
@@ -222,7 +222,9 @@ impl Progress {
             return;
         }
         let mut sum = Counters::default();
-        reports.iter().for_each(|report| sum.add(report.counters));
+        for report in reports {
+            sum.add(report.counters);
+        }
         let rate = match self.shown_at {
             Some(at) => (sum.records_in.saturating_sub(self.records)) as f64 / at.elapsed().as_secs_f64(),
             None => 0.0,

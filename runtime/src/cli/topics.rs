@@ -41,16 +41,14 @@ fn table(plan: &Plan) -> String {
     rows.extend(internal(plan));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (topic, role, maker) = (width(0), width(1), width(2));
-    let mut text = format!("StreamPipeline {}/{}\n", plan.namespace(), plan.name());
-    for [a, b, c, d] in &rows {
-        text.push_str(&format!("{a:topic$}  {b:role$}  {c:maker$}  {d}\n"));
-    }
+    let mut lines = vec![format!("StreamPipeline {}/{}", plan.namespace(), plan.name())];
+    lines.extend(rows.iter().map(|[a, b, c, d]| format!("{a:topic$}  {b:role$}  {c:maker$}  {d}")));
     let prefix = format!("{}.", identity(plan).group_id());
-    text.push_str(&format!(
-        "Names of Weir begin with `{prefix}`, so one prefixed ACL each for topics and transactional ids is enough.\n\
-         The numbers at their ends are those of generations and workers; they grow.\n"
+    lines.push(format!(
+        "Names of Weir begin with `{prefix}`, so one prefixed ACL each for topics and transactional ids is enough."
     ));
-    text
+    lines.push("The numbers at their ends are those of generations and workers; they grow.\n".to_owned());
+    lines.join("\n")
 }
 
 fn of_user(plan: &Plan) -> Vec<Row> {

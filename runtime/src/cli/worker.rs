@@ -195,7 +195,7 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
     Ok(Job { setup, workers: args.worker..args.worker + 1, file, secrets })
 }
 
-fn from_generation(path: &PathBuf, args: &Args) -> Result<Job, Exit> {
+fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
     let file = generation_file(path)?;
     let pod = args.pod.as_deref().unwrap_or_default();
     let workers = file.workers_of_pod(pod).map_err(|error| refuse(&error.to_string()))?;

@@ -50,6 +50,14 @@ pub enum LocalError {
         /// Their topic.
         topic: String,
     },
+    /// Pipelines that would wait for each other.
+    #[error(
+        "pipelines {names} read what they write, in a circle: without a Kafka such a run would never end"
+    )]
+    Circle {
+        /// Of them, and of those that read from them.
+        names: String,
+    },
     /// Standard input is wanted twice.
     #[error("`-` is given for {first} and for {second}, but standard input can be read only once")]
     StandardInput {

@@ -1,6 +1,6 @@
 //! What the command line names: it exists, it is named once, and nothing that is read is overwritten.
 
-use super::{LocalError, Options, is_called, sources};
+use super::{LocalError, Options, is_called, sink_topics, sources};
 use pipeline::plan::{Plan, Sink};
 use pipeline::problem::suggest;
 use std::collections::BTreeSet;
@@ -40,6 +40,7 @@ pub fn check(plans: &[Arc<Plan>], options: &Options) -> Result<(), LocalError> {
     once("--output", &options.outputs)?;
     one_file_per_topic(&sources, options)?;
     standard_input_once(options)?;
+    no_circle(plans)?;
     nothing_overwritten(options)
 }
 
@@ -72,6 +73,23 @@ fn one_file_per_topic(sources: &[(&str, &str)], options: &Options) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Input ends, and with it the output that another pipeline reads; in a circle nobody would ever come to an end.
+fn no_circle(plans: &[Arc<Plan>]) -> Result<(), LocalError> {
+    let mut left: Vec<&Arc<Plan>> = plans.iter().collect();
+    loop {
+        let before = left.len();
+        let made: BTreeSet<String> = left.iter().flat_map(|plan| sink_topics(plan)).collect();
+        left.retain(|plan| sources(plan).any(|(_, topic)| made.contains(topic)));
+        if left.is_empty() {
+            return Ok(());
+        }
+        if left.len() == before {
+            let names: Vec<String> = left.iter().map(|plan| format!("`{}`", plan.name())).collect();
+            return Err(LocalError::Circle { names: names.join(", ") });
+        }
+    }
 }
 
 fn standard_input_once(options: &Options) -> Result<(), LocalError> {

@@ -10,12 +10,28 @@ use protocol::identity::UnitId;
 use protocol::journal::ownership::SequenceBroken;
 use protocol::restore::RestoreError;
 
+/// The roles of topics of the user.
+pub(super) const SOURCE: &str = "source";
+pub(super) const SINK: &str = "sink";
+
 /// One failure of a worker. All end the life that met it.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The log.
     #[error(transparent)]
     Io(IoError),
+    /// A topic of the user.
+    #[error("{role} `{name}`: topic `{topic}` was not found{hint}")]
+    NoTopic {
+        /// Source or sink.
+        role: &'static str,
+        /// Its name.
+        name: String,
+        /// The topic.
+        topic: String,
+        /// What was probably meant.
+        hint: String,
+    },
     /// The journal, or what it points to, cannot give back the state.
     #[error(transparent)]
     Restore(RestoreError),
@@ -122,6 +138,7 @@ impl WorkerError {
     pub fn fails_closed(&self) -> bool {
         match self {
             Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
+            Self::NoTopic { .. } => false,
             Self::Store { source, .. } => source.is_loss(),
             _ => true,
         }
@@ -130,7 +147,10 @@ impl WorkerError {
     /// The condition and reason that show it.
     pub fn shown_as(&self) -> (Condition, Reason) {
         match self {
-            Self::Io(IoError::TopicNotFound { .. }) => (Condition::SourcesConnected, Reason::TopicNotFound),
+            Self::NoTopic { role: SINK, .. } => (Condition::SinksConnected, Reason::TopicNotFound),
+            Self::NoTopic { .. } | Self::Io(IoError::TopicNotFound { .. }) => {
+                (Condition::SourcesConnected, Reason::TopicNotFound)
+            }
             Self::Io(IoError::Denied { .. }) => (Condition::SourcesConnected, Reason::AuthFailed),
             Self::Io(IoError::Refused { .. }) => (Condition::ConfigValid, Reason::ConfigInvalid),
             Self::Io(IoError::OffsetOutOfRange { .. }) => {

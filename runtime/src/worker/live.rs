@@ -362,7 +362,7 @@ impl LiveState {
     fn has_all<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let bounded =
             || self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
-        let done = |member: &Member| member.engine.as_ref().is_some_and(|engine| engine.is_finished());
+        let done = |member: &Member| member.engine.as_ref().is_some_and(Engine::is_finished);
         environment.is_bounded() && bounded() && life.members.iter().all(done)
     }
 

@@ -1,9 +1,11 @@
 //! What a worker is given: everything that somebody wrote down before it started.
 
+use super::error::{SINK, SOURCE, WorkerError};
 use crate::topology::{first_topology, source_topic};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicInfo, TopicPartition};
 use connect::snapshot::Uploads;
 use pipeline::plan::{Plan, PlanHash, SinkConnector, SinkId, SourceId, StageId};
+use pipeline::problem::closest;
 use pipeline::record::RecordBatch;
 use pipeline::unit::Topology;
 use protocol::defences::Defences;
@@ -90,18 +92,21 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Describes the topics of the user, and makes and describes the journals.
-    pub fn discover(setup: &Setup, io: &mut impl KafkaIo) -> Result<Self, IoError> {
+    pub fn discover(setup: &Setup, io: &mut impl KafkaIo) -> Result<Self, WorkerError> {
         let plan = &setup.plan;
-        let sources = (0..plan.sources().len() as u16)
-            .map(|source| existing(io, source_topic(plan, SourceId(source))))
+        let sources = (0u16..)
+            .zip(plan.sources())
+            .map(|(id, source)| existing(io, SOURCE, &source.name, source_topic(plan, SourceId(id))))
             .collect::<Result<Vec<_>, _>>()?;
         let sink_bytes_max = sinks(plan, io)?;
         let mut topology = first_topology(plan, sources.iter().map(|topic| topic.partitions).collect());
         for (index, stage) in plan.stages().iter().enumerate() {
             let (id, name) = (StageId(index as u16), setup.identity.commits_topic(&stage.name));
-            match io.describe(&name)? {
-                Some(commits) => topology.units[index] = commits.partitions,
-                None => io.ensure_topics(&[NewTopic { name, partitions: topology.units(id) }])?,
+            if let Some(commits) = io.describe(&name).map_err(WorkerError::Io)? {
+                topology.units[index] = commits.partitions;
+            } else {
+                let partitions = topology.units(id);
+                io.ensure_topics(&[NewTopic { name, partitions }]).map_err(WorkerError::Io)?;
             }
         }
         let (units, journals) = journals(setup, &topology);
@@ -129,17 +134,32 @@ fn journals(setup: &Setup, topology: &Topology) -> (Vec<(StageId, UnitId)>, Vec<
     (units, journals)
 }
 
-fn sinks(plan: &Plan, io: &mut impl KafkaIo) -> Result<Vec<Option<usize>>, IoError> {
+fn sinks(plan: &Plan, io: &mut impl KafkaIo) -> Result<Vec<Option<usize>>, WorkerError> {
     let mut all = Vec::new();
     for sink in plan.sinks() {
         all.push(match &sink.connector {
-            SinkConnector::Kafka { topic, .. } => Some(existing(io, topic)?.message_bytes_max),
+            SinkConnector::Kafka { topic, .. } => {
+                Some(existing(io, SINK, &sink.name, topic)?.message_bytes_max)
+            }
             SinkConnector::File { .. } | SinkConnector::Log => None,
         });
     }
     Ok(all)
 }
 
-fn existing(io: &mut impl KafkaIo, topic: &str) -> Result<TopicInfo, IoError> {
-    io.describe(topic)?.ok_or_else(|| IoError::TopicNotFound { topic: topic.to_owned() })
+fn existing(
+    io: &mut impl KafkaIo,
+    role: &'static str,
+    name: &str,
+    topic: &str,
+) -> Result<TopicInfo, WorkerError> {
+    if let Some(info) = io.describe(topic).map_err(WorkerError::Io)? {
+        return Ok(info);
+    }
+    // Who may not list topics gets no hint.
+    let all = io.topics().unwrap_or_default();
+    let of_users = all.iter().map(String::as_str).filter(|other| !other.starts_with("weir."));
+    let hint = closest(topic, of_users).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let (name, topic) = (name.to_owned(), topic.to_owned());
+    Err(WorkerError::NoTopic { role, name, topic, hint })
 }

@@ -90,11 +90,10 @@ fn plain(message: &str) -> String {
 /// What other languages write for an operator of this one.
 fn of_other_languages(token: &str) -> &'static str {
     match token.to_ascii_lowercase().as_str() {
-        "=" => "; values are compared with `==`",
+        "=" | "is" => "; values are compared with `==`",
         "and" | "&" => "; write `&&`",
         "or" | "|" => "; write `||`",
         "not" => "; write `!`",
-        "is" => "; values are compared with `==`",
         "<>" => "; write `!=`",
         _ => "",
     }

@@ -46,7 +46,8 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
                     documents.locate(&namespace, &mut problem);
                     if problem.kind == ProblemKind::RefNotFound && problem.message.ends_with("was not found")
                     {
-                        problem.message.push_str(&format!(" in namespace `{namespace}` of these files"));
+                        problem.message =
+                            format!("{} in namespace `{namespace}` of these files", problem.message);
                     }
                     if !follows(&documents, &namespace, &problem) && !problems.contains(&problem) {
                         problems.push(problem);
