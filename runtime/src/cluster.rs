@@ -120,7 +120,7 @@ pub enum SecretsFrom {
 }
 
 /// The address of the one Kafka of a plan. `given` beats the manifest.
-pub fn bootstrap(plan: &Plan, given: Option<&str>, secrets: &SecretsFromFrom) -> Result<String, StartError> {
+pub fn bootstrap(plan: &Plan, given: Option<&str>, secrets: &SecretsFrom) -> Result<String, StartError> {
     if let Some(given) = given {
         return Ok(given.to_owned());
     }
@@ -154,7 +154,7 @@ pub fn bootstrap(plan: &Plan, given: Option<&str>, secrets: &SecretsFromFrom) ->
     Ok(one.unwrap_or_default())
 }
 
-fn secret_address(name: &str, secrets: &SecretsFromFrom) -> Result<String, StartError> {
+fn secret_address(name: &str, secrets: &SecretsFrom) -> Result<String, StartError> {
     let found = match secrets {
         SecretsFrom::Mounted => secret::bootstrap_servers(&Path::new(SECRETS_DIRECTORY).join(name)),
         SecretsFrom::Documents(documents) => {

@@ -344,7 +344,8 @@ fn line_sinks(plan: &Plan, options: &Options) -> Result<BTreeMap<SinkId, Mutex<L
     for (index, sink) in plan.sinks().iter().enumerate() {
         let path = match (printer::output_of(sink, options), &sink.connector) {
             (_, SinkConnector::Kafka { .. }) | (None, SinkConnector::Log) => continue,
-            (Some(path), _) | (None, SinkConnector::File { path }) => path,
+            (Some(path), _) => path,
+            (None, SinkConnector::File { path }) => path.as_str(),
         };
         let opened = LineSink::file(path, FileMode::Replace, form).map_err(LocalError::Output)?;
         sinks.insert(SinkId(index as u16), Mutex::new(opened));
