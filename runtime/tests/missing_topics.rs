@@ -26,7 +26,9 @@ fn problem(log: &Log) -> Option<(Condition, Option<Reason>, String)> {
     let environment = LocalEnvironment::new(log.clone(), store, Bounds::default());
     let mut worker = Worker::new(setup(&plan, 0, 1), environment, timing(&plan));
     let now = Now { monotonic_ms: 0, wall_ms: 0 };
-    (0..10).for_each(|_| drop(worker.step(now, Duration::ZERO, &Intents::default())));
+    for _ in 0..10 {
+        worker.step(now, Duration::ZERO, &Intents::default());
+    }
     let problems = worker.report().problems;
     assert!(problems.iter().all(|problem| !problem.permanent), "{problems:?}");
     problems.into_iter().next().map(|problem| (problem.condition, problem.reason, problem.message))
