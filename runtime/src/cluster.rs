@@ -4,7 +4,7 @@ use crate::clock;
 use crate::drive::drive;
 use crate::pod::Pod;
 use crate::worker::{Environment, Setup, Worker};
-use connect::door::{IoError, KafkaIo, NewTopic, TopicPartition};
+use connect::door::{IoError, TopicPartition};
 use connect::envelope::LineForm;
 use connect::kafka::{Io, Settings, secret, transaction_timeout_ms};
 use connect::sink::{FileMode, LineSink, SinkError};
@@ -18,9 +18,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-/// Partitions of the topic that keeps snapshots.
-const SNAPSHOT_PARTITIONS: u32 = 16;
 
 /// Why workers cannot be started at all.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +202,10 @@ fn environment(setup: &Setup, bootstrap: &str, number: u32) -> Result<KafkaEnvir
     let mut settings = Settings::new(bootstrap, client, setup.identity.group_id());
     settings.transaction_timeout_ms = transaction_timeout_ms(plan.settings().commit_interval_ms);
     let uploads = match &plan.settings().checkpoint_storage {
-        Some(address) => Uploads::background(FileStore::open_address(address).map_err(StartError::Storage)?),
+        Some(address) => {
+            let store = FileStore::open_address(address, setup.identity.folder());
+            Uploads::background(store.map_err(StartError::Storage)?)
+        }
         None => Uploads::background(topic_store(setup, &settings, number)),
     };
     Ok(KafkaEnvironment {
@@ -216,15 +216,11 @@ fn environment(setup: &Setup, bootstrap: &str, number: u32) -> Result<KafkaEnvir
 }
 
 fn topic_store(setup: &Setup, settings: &Settings, number: u32) -> TopicStore {
-    let topic = setup.identity.snapshots_topic();
-    let (settings, made) = (settings.clone(), topic.clone());
+    let (identity, settings) = (setup.identity.clone(), settings.clone());
     // Not the worker's own id: opening the store must not fence the worker.
-    let id = format!("{topic}.{number}.{:016x}", clock::random());
-    TopicStore::new(topic, move || {
-        let mut io = Io::connect(&settings, &id)?;
-        io.ensure_topics(&[NewTopic { name: made.clone(), partitions: SNAPSHOT_PARTITIONS }])?;
-        Ok(Box::new(io))
-    })
+    let id = format!("{}.snapshots.{number}.{:016x}", identity.group_id(), clock::random());
+    let topic_of = move |stage: &str| identity.snapshots_topic(stage);
+    TopicStore::new(topic_of, move || Ok(Box::new(Io::connect(&settings, &id)?)))
 }
 
 fn line_sinks(plan: &Plan) -> Result<BTreeMap<SinkId, LineSink>, StartError> {

@@ -334,6 +334,7 @@ pub fn timing(plan: &Plan) -> Timing {
         idle_commit_interval_ms: settings.idle_commit_interval_ms,
         bytes_max: crate::worker::COMMIT_BYTES,
         snapshot_interval_ms: settings.checkpoint_interval_ms,
+        trim_interval_ms: crate::worker::TRIM_EVERY_MS,
     }
 }
 

@@ -23,7 +23,7 @@ mod unit;
 
 pub use error::WorkerError;
 pub use life::{drain_number, drain_text};
-pub use live::COMMIT_BYTES;
+pub use live::{COMMIT_BYTES, TRIM_EVERY_MS};
 pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 
 use crate::pod::{Intents, Report, WindowReport};
@@ -78,6 +78,8 @@ pub struct Worker<E: Environment> {
     last_words: Option<Report>,
     restarts: u64,
     was_live: bool,
+    /// What the last life missed in the log or among the snapshots.
+    gone: Option<String>,
     /// What was counted in the lives that are over.
     tally: Tally,
     rate: Rate,
@@ -109,6 +111,7 @@ impl<E: Environment> Worker<E> {
             last_words: None,
             restarts: 0,
             was_live: false,
+            gone: None,
             tally: Tally::default(),
             rate: Rate::default(),
         }
@@ -149,6 +152,7 @@ impl<E: Environment> Worker<E> {
             self.was_live = true;
             self.retries = 0;
             self.aside = 0;
+            self.gone = None;
             self.problem = None;
             tracing::info!(worker = self.setup.worker.0, phase = "Live", "live");
         }
@@ -182,6 +186,12 @@ impl<E: Environment> Worker<E> {
                 self.aside += 1;
                 self.comeback = Comeback::Fresh;
                 self.retry_at_ms = until_ms;
+            }
+            Stop::Gone { what, error } if self.gone.as_ref() == Some(&what) => self.failed(&error, now),
+            Stop::Gone { what, error } => {
+                tracing::info!(worker, what, "starts over: {}", chain(&error));
+                self.comeback = Comeback::Fresh;
+                self.gone = Some(what);
             }
             Stop::Superseded => {
                 tracing::info!(worker, phase = "Superseded", "a newer generation has taken over");

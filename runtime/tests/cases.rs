@@ -128,6 +128,7 @@ impl Case {
             idle_commit_interval_ms: 11,
             bytes_max: 1 << 20,
             snapshot_interval_ms: 17,
+            trim_interval_ms: 13,
         };
         Worker::new(setup(&self.plan, worker, workers), environment, timing)
     }

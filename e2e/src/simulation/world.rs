@@ -2,7 +2,7 @@
 
 use super::faults::{Matrix, Network, Place};
 use super::{Chance, PIPELINES};
-use connect::door::{IoError, Partitioning, TopicPartition};
+use connect::door::{IoError, KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Io, Log, Settings};
 use connect::snapshot::{MemoryStore, Uploads};
 use pipeline::plan::{Plan, SinkConnector, SinkId};
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub trace: u64,
     /// Moves made.
     pub moves: u64,
+    /// Offsets of internal topics that were deleted in it.
+    pub trimmed: u64,
     /// What is wrong, if anything.
     pub violation: Option<Violation>,
 }
@@ -134,13 +136,14 @@ pub fn simulate(seed: u64, defences: Defences) -> Outcome {
         matrix,
         trace: world.trace,
         moves: world.moves,
+        trimmed: world.trimmed(),
         violation: violation.map(|what| Violation { what, moves }),
     }
 }
 
 fn broken(what: String) -> Outcome {
     let violation = Some(Violation { what, moves: Vec::new() });
-    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, violation }
+    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, violation }
 }
 
 /// Records by topic, sorted.
@@ -354,6 +357,7 @@ impl World {
             idle_commit_interval_ms: 100,
             bytes_max: 1 << 20,
             snapshot_interval_ms: 150,
+            trim_interval_ms: 70,
         };
         run.workers[worker] = Some(Worker::new(setup, environment, timing));
     }
@@ -444,6 +448,20 @@ impl World {
             self.last_moves.remove(0);
         }
         self.last_moves.push(format!("{} {what}", self.now_ms));
+    }
+
+    /// First offsets of all internal partitions, added up.
+    fn trimmed(&self) -> u64 {
+        let identity = identity(&self.plan);
+        let mut io = self.log.connect("looks");
+        let topics = io.topics().unwrap_or_default();
+        let mut partitions = Vec::new();
+        for topic in topics.into_iter().filter(|topic| identity.made(topic)) {
+            let count = io.describe(&topic).ok().flatten().map_or(0, |info| info.partitions);
+            partitions.extend((0..count).map(|partition| TopicPartition { topic: topic.clone(), partition }));
+        }
+        let starts = io.watermarks(&partitions).unwrap_or_default();
+        starts.into_iter().map(|(start, _)| start as u64).sum()
     }
 
     fn outputs(&mut self) -> Outputs {

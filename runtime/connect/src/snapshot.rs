@@ -22,22 +22,43 @@ pub use uploads::{UPLOADS_MAX, Uploads};
 
 use crate::door::IoError;
 
+/// Whose objects these are: one unit of one stage. Nobody else writes or deletes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Name of the stage.
+    pub stage: String,
+    /// Number of the unit.
+    pub unit: u32,
+    /// How many units the stage has.
+    pub units: u32,
+}
+
+/// A key as [`SnapshotStore::put`] wants it: objects of a shard sort by `order`, and `content` tells two of one order
+/// apart.
+pub fn key(order: u64, content: &str) -> String {
+    format!("{order:020}-{content}")
+}
+
+/// The part of a key that sorts.
+fn order(key: &str) -> &str {
+    key.split_once('-').map_or(key, |(order, _)| order)
+}
+
 /// Keeps objects. Calls block until the object is durable.
 pub trait SnapshotStore: Send {
-    /// Keeps an object and returns the store's name for it. `key` is chosen by the caller from the content: the same
-    /// key is never used for other bytes, and a repeated put is allowed. Objects of one `shard` (a number of the unit)
-    /// may only be deleted oldest first.
-    fn put(&mut self, shard: u32, key: &str, bytes: &[u8]) -> Result<String, SnapshotError>;
+    /// Keeps an object and returns the store's name for it. `key` is a [`key`]: the same one is never used for other
+    /// bytes, and a repeated put is allowed.
+    fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError>;
 
     /// Exactly the object of this name, complete, or an error.
     fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError>;
 
-    /// The object is not needed any more, nor any older one of its shard. It may stay for a while. An unknown name is
-    /// no error.
-    fn delete(&mut self, name: &str) -> Result<(), SnapshotError>;
+    /// Nothing older than the object `oldest` of the shard is needed any more: what has a lower order, or was put before
+    /// it, may be deleted. `oldest` itself and everything behind it stays.
+    fn trim(&mut self, shard: &Shard, oldest: &str) -> Result<(), SnapshotError>;
 
-    /// Names of all complete objects whose name starts so, in order.
-    fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError>;
+    /// Names of all complete objects of a shard, in order.
+    fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError>;
 }
 
 /// Why a store failed. `NotFound` and `Corrupt` mean that the state is gone; the rest is worth a retry.

@@ -131,23 +131,22 @@ fn records_that_the_broker_refuses_name_the_topic() {
 
 #[test]
 fn a_snapshot_store_in_a_real_topic_keeps_objects() {
-    use connect::door::NewTopic;
-    use connect::snapshot::{SnapshotStore, TopicStore};
+    use connect::snapshot::{Shard, SnapshotStore, TopicStore};
     let kafka = Kafka::new("snapshots");
     let topic = kafka.name("snapshots");
-    let new = NewTopic { name: topic.clone(), partitions: 2 };
-    cases::Side::connect(&kafka, "maker").ensure_topics(&[new]).unwrap();
+    let unit = Shard { stage: "s".to_owned(), unit: 1, units: 2 };
     let (settings, id) = (kafka.settings(), kafka.name("store"));
-    let mut store = TopicStore::new(topic, move || Ok(Box::new(Io::connect(&settings, &id)?)));
+    let mut store =
+        TopicStore::new(move |_stage| topic.clone(), move || Ok(Box::new(Io::connect(&settings, &id)?)));
     let object = |seed: u32| -> Vec<u8> {
         (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) ^ seed).to_le_bytes()[3]).collect()
     };
-    let first = store.put(1, "a", &object(1)).unwrap();
-    let second = store.put(1, "b", &object(2)).unwrap();
+    let first = store.put(&unit, "a", &object(1)).unwrap();
+    let second = store.put(&unit, "b", &object(2)).unwrap();
     assert!(store.get(&first).unwrap() == object(1) && store.get(&second).unwrap() == object(2));
-    let listed = store.list("").unwrap();
+    let listed = store.list(&unit).unwrap();
     assert!(store.get(&listed[0]).unwrap() == object(1) && store.get(&listed[1]).unwrap() == object(2));
-    store.delete(&second).unwrap();
+    store.trim(&unit, &second).unwrap();
     assert!(store.get(&first).unwrap_err().is_loss());
     assert!(store.get(&second).unwrap() == object(2));
 }

@@ -98,6 +98,8 @@ pub struct Timing {
     pub bytes_max: usize,
     /// Between snapshots of a unit.
     pub snapshot_interval_ms: u64,
+    /// Between deletions of records of our own topics.
+    pub trim_interval_ms: u64,
 }
 
 /// Schedule entries of one unit that force a commit: a journal record stays far below a topic's record limit.
@@ -240,6 +242,13 @@ impl Live {
             .unwrap_or(Due::Nothing)
     }
 
+    /// When to commit only so that the state becomes durable; none when it is. A unit that has become idle would else keep
+    /// its last commits without a snapshot for good, and the input that they are replayed from is deleted some day.
+    pub fn snapshot_due_at(&self) -> Option<u64> {
+        let interval_ms = self.timing.snapshot_interval_ms;
+        self.units.iter().filter_map(|unit| unit.snapshot_at(interval_ms)).min()
+    }
+
     /// C4: the records of this commit, one Commit per dirty unit, `Released` and `Cut` where they are due. They go into
     /// the transaction that holds the outputs told by [`Live::emitted`].
     pub fn commit(
@@ -252,7 +261,11 @@ impl Live {
         self.last_commit_ms = now_ms;
         let owner = self.owner;
         let mut records = Vec::new();
+        let interval_ms = self.timing.snapshot_interval_ms;
         for unit in &mut self.units {
+            if unit.snapshot_at(interval_ms).is_some_and(|at| at <= now_ms) {
+                unit.force_snapshot();
+            }
             records.extend(unit.commit(owner, wall_ms).into_iter().map(|record| (unit.slot(), record)));
         }
         for (slot, drain, pointer) in self.cuts.drain(..) {

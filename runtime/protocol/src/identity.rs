@@ -165,13 +165,51 @@ impl PipelineIdentity {
         format!("{}.{stage}.commits", self.prefix())
     }
 
-    /// The snapshots of the pipeline, when they are kept in Kafka.
-    pub fn snapshots_topic(&self) -> String {
-        format!("{}.snapshots", self.prefix())
+    /// The snapshots of a stage, when they are kept in Kafka: partition p is that of unit p.
+    pub fn snapshots_topic(&self, stage: &str) -> String {
+        format!("{}.{stage}.snapshots", self.prefix())
+    }
+
+    /// The folder of the pipeline where several keep files.
+    pub fn folder(&self) -> String {
+        format!("{}.{}.{}", self.namespace, self.pipeline, self.uid8)
     }
 
     /// The blocks that units of `stage` read: partition p is for unit p.
     pub fn repartition_topic(&self, stage: &str, lineage: Lineage) -> String {
         format!("{}.{stage}.repartition.e{lineage}", self.prefix())
+    }
+
+    /// The lineage of a repartition topic of this pipeline; none for every other topic.
+    pub fn lineage_of(&self, topic: &str) -> Option<Lineage> {
+        let rest = topic.strip_prefix(&self.prefix())?.strip_prefix('.')?;
+        let (_, number) = rest.split_once(".repartition.e")?;
+        number.parse().ok().map(Lineage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_repartition_topics_of_the_pipeline_itself_have_a_lineage() {
+        let named = |uid8: &str| PipelineIdentity {
+            namespace: "shop".into(),
+            pipeline: "clicks".into(),
+            uid8: uid8.into(),
+        };
+        let (mine, other) = (named("0a1b2c3d"), named("0a1b2c3e"));
+        let topic = mine.repartition_topic("per-user", Lineage(12));
+        assert_eq!(mine.lineage_of(&topic), Some(Lineage(12)));
+        assert_eq!(other.lineage_of(&topic), None);
+        for topic in [
+            mine.commits_topic("per-user"),
+            mine.snapshots_topic("per-user"),
+            format!("{topic}x"),
+            "per-user.repartition.e1".to_owned(),
+        ] {
+            assert_eq!(mine.lineage_of(&topic), None, "{topic}");
+        }
     }
 }

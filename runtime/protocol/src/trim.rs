@@ -1,12 +1,23 @@
 //! Trimming: up to where the records of our own topics may be deleted. Only the owner of a topic's partition trims it.
 //!
+//! Invariant: nothing is deleted that a restore may need, now or later, of
+//! - the newest durable pointer that is *committed*, as the journal itself says: one that rides in a commit whose outcome
+//!   is not known does not count,
+//! - every older pointer that an open Hold or a slower sink restores from,
+//! - a snapshot that is being uploaded, or uploaded and not pointed to yet: it lies behind all of these.
+//!
+//! What is needed only moves forward in a journal. So whoever decides from an older view of it, as an owner does that was
+//! superseded and does not know it yet, deletes too little and never too much.
+//!
 //! A journal keeps what a restore from its newest durable pointer replays, what open Holds and the slowest sink need, its
-//! newest Claim or renewal, its last commit, and the record that says where state restarts. A repartition partition keeps what its only reader, the unit of that number, would read
-//! again from its newest durable snapshot. A snapshot partition keeps every snapshot that may still be pointed to.
+//! newest Claim or renewal, its last commit, and the record that says where state restarts. A repartition partition keeps
+//! what its only reader, the unit of that number, would read again from its newest durable snapshot. A snapshot partition
+//! holds the snapshots of one unit, and keeps those from the oldest that may still be restored.
 
 use crate::defences::Defences;
 use crate::identity::Seq;
 use crate::journal::{JournalView, TailItem};
+use crate::snapshot::SnapshotPointer;
 
 /// The offset below which a journal may be deleted; none when nothing may.
 pub fn journal(view: &JournalView, defences: &Defences) -> Option<i64> {
@@ -52,8 +63,9 @@ pub fn input(positions: impl IntoIterator<Item = Option<i64>>) -> Option<i64> {
     Some(lowest).filter(|offset| (1..i64::MAX).contains(offset))
 }
 
-/// The offset below which a snapshot partition may be deleted. `needed` are the first offsets of the snapshots that may
-/// still be restored (the newest durable one, those that Holds pin); `uploading` is that of an upload that is under way.
-pub fn snapshots(needed: impl IntoIterator<Item = i64>, uploading: Option<i64>) -> Option<i64> {
-    needed.into_iter().chain(uploading).min().filter(|offset| *offset > 0)
+/// The snapshots of a unit that may still be restored, oldest first: everything older than the first may be deleted. Empty
+/// when that is not known: then nothing may be. Everything behind the first stays too, whether it is in the list or not:
+/// an upload on its way, or the state of a drain before its `Cut`.
+pub fn snapshots<'a>(view: &'a JournalView, defences: &Defences) -> &'a [SnapshotPointer] {
+    view.pointers_from(needed_from(view, defences))
 }

@@ -167,6 +167,45 @@ proptest! {
         prop_assert_eq!(trimmed.restore_point(), point);
     }
 
+    /// What a restore may start from, at any time from now on, is never among the snapshots that somebody deleted, however
+    /// old the view was that he decided from, and whatever he had read of the journal before it was trimmed.
+    #[test]
+    fn no_snapshot_is_deleted_that_a_restore_may_start_from(
+        acts in prop::collection::vec(any_act(), 0..40),
+        seen in any::<prop::sample::Index>(),
+    ) {
+        let records = journal(&acts);
+        let seen = seen.index(records.len() + 1);
+        let deleted_below = |view: &JournalView| trim::snapshots(view, &Defences::ALL).first().map(|oldest| oldest.seq);
+        let early = deleted_below(&fold(&records[..seen]));
+        let mut view = JournalView::default();
+        let mut held: BTreeMap<String, Option<Seq>> = BTreeMap::new();
+        for (at, (offset, record)) in records.iter().enumerate() {
+            let point = view.restore_point().pointer.as_ref().map(|pointer| pointer.seq);
+            match record {
+                JournalRecord::Hold(hold) => drop(held.entry(hold.name.clone()).or_insert(point)),
+                JournalRecord::Unhold { name } => drop(held.remove(name)),
+                _ => {}
+            }
+            view.apply(*offset, record.clone()).unwrap();
+            let newest = view.restore_point().pointer.as_ref().map(|pointer| pointer.seq);
+            let needed = held.values().copied().chain([newest]);
+            for needed in needed {
+                if at >= seen.saturating_sub(1) {
+                    prop_assert!(early.is_none() || early <= needed, "{early:?} deleted {needed:?}");
+                }
+                let now = deleted_below(&view);
+                prop_assert!(now.is_none() || now <= needed, "{now:?} deletes {needed:?}");
+            }
+            // A reader of the trimmed journal decides no further than one of the whole.
+            if let Some(below) = trim::journal(&view, &Defences::ALL) {
+                let kept: Vec<_> = records[..=at].iter().filter(|(offset, _)| *offset >= below).cloned().collect();
+                let late = deleted_below(&fold(&kept));
+                prop_assert!(late.is_none() || late <= deleted_below(&view), "{late:?}");
+            }
+        }
+    }
+
     #[test]
     fn seq_and_clock_never_go_back(acts in prop::collection::vec(any_act(), 0..40)) {
         let mut view = JournalView::default();
@@ -326,7 +365,24 @@ fn inputs_and_snapshots_are_trimmed_below_everything_needed() {
     assert_eq!(trim::input([Some(7), Some(5)]), Some(5));
     assert_eq!(trim::input([Some(7), None]), None);
     assert_eq!(trim::input([]), None);
-    assert_eq!(trim::snapshots([9, 4], Some(12)), Some(4));
-    assert_eq!(trim::snapshots([9], Some(2)), Some(2));
-    assert_eq!(trim::snapshots([], None), None);
+    let pointed = |seq, of| {
+        let mut record = commit(owner(1, 0, 1), seq);
+        record.snapshot = Some(pointer(of));
+        record.renewal = Some(Renewal { claim: claim(owner(1, 0, 1), PLAN), holds: Vec::new() });
+        JournalRecord::Commit(Box::new(record))
+    };
+    let hold = JournalRecord::Hold(Hold { name: "h".into(), generation: Generation(1), until_ms: i64::MAX });
+    let needed = |records: Vec<JournalRecord>, defences: &Defences| -> Vec<u64> {
+        trim::snapshots(&view_of(records), defences).iter().map(|pointer| pointer.seq.0).collect()
+    };
+    let plain = vec![claimed(1, 1), committed(1, 1), pointed(2, 1), committed(1, 3), pointed(4, 3)];
+    assert_eq!(needed(plain[..2].to_vec(), &Defences::ALL), Vec::<u64>::new());
+    assert_eq!(needed(plain[..3].to_vec(), &Defences::ALL), [1]);
+    assert_eq!(needed(plain.clone(), &Defences::ALL), [3]);
+    let mut held = plain;
+    held.insert(3, hold);
+    assert_eq!(needed(held.clone(), &Defences::ALL), [1, 3]);
+    held.push(JournalRecord::Unhold { name: "h".into() });
+    held.push(pointed(5, 4));
+    assert_eq!(needed(held, &Defences::ALL), [4]);
 }

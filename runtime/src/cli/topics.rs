@@ -79,13 +79,14 @@ fn internal(plan: &Plan) -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in plan.stages() {
         rows.push(row(identity.commits_topic(&stage.name), format!("journal of stage {}", stage.name)));
+        if plan.settings().checkpoint_storage.is_none() {
+            let topic = identity.snapshots_topic(&stage.name);
+            rows.push(row(topic, format!("snapshots of stage {}", stage.name)));
+        }
         for window in stage.inputs.iter().filter_map(|input| repartition_name(plan, *input)) {
             let topic = identity.repartition_topic(window, Lineage(1));
             rows.push(row(topic, format!("blocks of window {window} for stage {}", stage.name)));
         }
-    }
-    if plan.settings().checkpoint_storage.is_none() {
-        rows.push(row(identity.snapshots_topic(), "snapshots".to_owned()));
     }
     let writer = Writer { generation: Generation(1), worker: WorkerIndex(0) };
     let fixed =

@@ -24,6 +24,10 @@ pub struct Journal {
     lineage: Option<(Generation, PlanHash, Lineage)>,
     /// The stages of each plan that a Claim names.
     plans: BTreeMap<PlanHash, Vec<Arc<str>>>,
+    /// The lineage that the state of the newest durable pointer has read.
+    durable: Option<Lineage>,
+    /// Holds that nobody has ended, whatever their time.
+    holds: BTreeSet<String>,
 }
 
 impl Journal {
@@ -36,6 +40,8 @@ impl Journal {
             ended: false,
             lineage: None,
             plans: BTreeMap::new(),
+            durable: None,
+            holds: BTreeSet::new(),
         }
     }
 
@@ -52,6 +58,7 @@ impl Journal {
             let unit = || self.member.map_or_else(unknown, |at| members[at].id.clone());
             let record = JournalRecord::decode(batch.value(row).unwrap_or_default())
                 .map_err(|source| WorkerError::Record { unit: unit(), offset, source })?;
+            self.note_durable(&record);
             self.note_lineage(&record);
             let folded = match self.member {
                 Some(at) => members[at].view.apply(offset, record),
@@ -66,6 +73,22 @@ impl Journal {
             self.read_to = Some(self.read_to.map_or(next, |known| known.max(next)));
         }
         Ok(())
+    }
+
+    /// A pointer in a Commit is of the owner that the renewal beside it names, and a Cut of the owner before it.
+    fn note_durable(&mut self, record: &JournalRecord) {
+        match record {
+            JournalRecord::Commit(commit) if commit.snapshot.is_some() => {
+                self.durable = commit.renewal.as_ref().map(|renewal| renewal.claim.lineage);
+                let holds = commit.renewal.iter().flat_map(|renewal| &renewal.holds);
+                self.holds.extend(holds.map(|hold| hold.name.clone()));
+            }
+            JournalRecord::Cut(_) => self.durable = self.lineage.map(|(_, _, lineage)| lineage),
+            JournalRecord::Claim(claim) if claim.base.is_some() => self.durable = None,
+            JournalRecord::Hold(hold) => drop(self.holds.insert(hold.name.clone())),
+            JournalRecord::Unhold { name } => drop(self.holds.remove(name)),
+            _ => {}
+        }
     }
 
     fn note_lineage(&mut self, record: &JournalRecord) {
@@ -112,6 +135,16 @@ pub fn stages_of_others(journals: &[Journal], mine: PlanHash) -> BTreeSet<Arc<st
     plans.filter(|(plan, _)| **plan != mine).flat_map(|(_, stages)| stages.iter().cloned()).collect()
 }
 
+/// True when no restore of any unit would read a lineage before this one: all have claimed it, hold nothing back, and have
+/// a durable snapshot of it or no commit at all.
+pub fn all_left(journals: &[Journal], members: &[Member], lineage: Lineage) -> bool {
+    journals.iter().all(|journal| {
+        let claimed = journal.lineage.is_some_and(|(_, _, claimed)| claimed == lineage);
+        let empty = journal.ownership(members).seq().0 == 0;
+        claimed && journal.holds.is_empty() && (empty || journal.durable == Some(lineage))
+    })
+}
+
 /// True once every journal was read to an end.
 pub fn all_ended(journals: &[Journal]) -> bool {
     journals.iter().all(|journal| journal.ended)
@@ -125,5 +158,97 @@ pub fn lineage(journals: &[Journal], mine: Generation, plan: PlanHash) -> Lineag
     match highest {
         Some((_, newest, lineage)) if newest == plan => lineage,
         _ => Lineage(mine.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline::record::NewRecord;
+    use protocol::identity::{Incarnation, Owner, PlacementHash, Seq, WorkerIndex, Writer};
+    use protocol::journal::record::{Base, Claim, Commit, Hold, Renewal};
+    use protocol::schedule::OutputHash;
+    use protocol::snapshot::SnapshotPointer;
+
+    fn claim(lineage: u32) -> Claim {
+        let writer = Writer { generation: Generation(lineage), worker: WorkerIndex(0) };
+        Claim {
+            owner: Owner { writer, incarnation: Incarnation(1) },
+            plan: PlanHash([lineage as u8; 16]),
+            placement: PlacementHash(1),
+            semantics: 1,
+            lineage: Lineage(lineage),
+            resume: None,
+            retired: false,
+            base: None,
+            inputs: Vec::new(),
+            stages: Vec::new(),
+        }
+    }
+
+    fn commit(lineage: u32, seq: u64, holds: Option<Vec<Hold>>) -> JournalRecord {
+        let claim = claim(lineage);
+        JournalRecord::Commit(Box::new(Commit {
+            owner: claim.owner,
+            seq: Seq(seq),
+            clock_ms: 0,
+            positions: Vec::new(),
+            schedule: Vec::new(),
+            watermarks: Vec::new(),
+            outputs: OutputHash::default().digest(),
+            snapshot: holds.is_some().then(|| SnapshotPointer::to("x", b"", Seq(seq - 1))),
+            renewal: holds.map(|holds| Renewal { claim, holds }),
+            sinks: Vec::new(),
+        }))
+    }
+
+    fn claimed(lineage: u32) -> JournalRecord {
+        JournalRecord::Claim(Box::new(claim(lineage)))
+    }
+
+    fn hold() -> Hold {
+        Hold { name: "h".into(), generation: Generation(1), until_ms: 0 }
+    }
+
+    fn left(records: &[JournalRecord]) -> bool {
+        let mut batch = RecordBatch::new();
+        for (offset, record) in (0..).zip(records) {
+            let value = record.encode();
+            batch.push(NewRecord { offset, value: Some(&value), ..NewRecord::default() });
+        }
+        let mut journal = Journal::new(None);
+        journal.read(&batch, &mut [], "s").unwrap();
+        all_left(&[journal], &[], Lineage(2))
+    }
+
+    #[test]
+    fn a_lineage_is_left_when_the_newest_durable_state_has_not_read_it() {
+        let old = [claimed(1), commit(1, 1, None), commit(1, 2, Some(Vec::new()))];
+        let with = |more: &[JournalRecord]| left(&[&old, more].concat());
+        assert!(!left(&old));
+        assert!(!with(&[claimed(2)]), "the state is still of the old one");
+        assert!(!with(&[claimed(2), commit(2, 3, None)]), "it is not durable");
+        assert!(with(&[claimed(2), commit(2, 3, None), commit(2, 4, Some(Vec::new()))]));
+    }
+
+    #[test]
+    fn a_journal_without_commits_needs_nothing_once_it_is_claimed() {
+        assert!(!left(&[]));
+        assert!(!left(&[claimed(1)]));
+        assert!(left(&[claimed(2)]));
+    }
+
+    #[test]
+    fn a_hold_and_a_base_keep_older_lineages() {
+        let durable = || commit(2, 2, Some(Vec::new()));
+        let start = [claimed(2), commit(2, 1, None)];
+        let with = |more: &[JournalRecord]| left(&[&start, more].concat());
+        assert!(with(&[durable()]));
+        assert!(!with(&[JournalRecord::Hold(hold()), durable()]));
+        assert!(!with(&[commit(2, 2, Some(vec![hold()]))]), "a renewal repeats open holds");
+        assert!(with(&[JournalRecord::Hold(hold()), JournalRecord::Unhold { name: "h".into() }, durable()]));
+        let base = Base { pointer: None, through: Seq(2) };
+        let rolled_back = JournalRecord::Claim(Box::new(Claim { base: Some(base), ..claim(2) }));
+        assert!(!with(&[durable(), rolled_back]));
     }
 }

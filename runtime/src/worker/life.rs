@@ -35,6 +35,14 @@ pub enum Stop {
         /// When, on the monotonic clock.
         until_ms: u64,
     },
+    /// What was to be read was trimmed meanwhile, because the journal points further by now: a new life begins there. When
+    /// that misses the same, it is a loss.
+    Gone {
+        /// What is missing.
+        what: String,
+        /// As an error, should it be one.
+        error: WorkerError,
+    },
     /// A newer generation has everything.
     Superseded,
     /// The generation number is taken.
@@ -157,7 +165,7 @@ impl<Io: KafkaIo> Life<Io> {
         if intents.stop {
             return Ok(Step::Finished);
         }
-        let moved = self.read(wait)?;
+        let moved = self.read(setup, wait)?;
         self.replay(setup, environment)?;
         self.observe(intents);
         let others = stages_of_others(&self.journals, self.me.plan);
@@ -181,7 +189,7 @@ impl<Io: KafkaIo> Life<Io> {
     }
 
     /// Polls, and gives what came to whom it concerns. Used before live only.
-    fn read(&mut self, wait: Duration) -> Result<bool, Stop> {
+    fn read(&mut self, setup: &Setup, wait: Duration) -> Result<bool, Stop> {
         // A claim in flight is waited for below.
         let wait = if self.claims_in_flight { Duration::ZERO } else { wait };
         self.fetched.clear();
@@ -208,7 +216,7 @@ impl<Io: KafkaIo> Life<Io> {
         }
         let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
         self.fetched = fetched;
-        polled.map_err(|error| self.not_read(error))?;
+        polled.map_err(|error| self.not_read(setup, error))?;
         Ok(moved)
     }
 
@@ -220,7 +228,8 @@ impl<Io: KafkaIo> Life<Io> {
         }
         for index in 0..self.members.len() {
             let was_hungry = self.members[index].hungry;
-            let assign = self.members[index].pump(setup, environment, &self.surroundings.topology)?;
+            let pumped = self.members[index].pump(setup, environment, &self.surroundings.topology);
+            let assign = pumped.map_err(not_loaded)?;
             let assigned = assign.is_some();
             if let Some(positions) = assign {
                 self.assign(index, &positions)?;
@@ -303,13 +312,20 @@ impl<Io: KafkaIo> Life<Io> {
         Ok(())
     }
 
-    /// A journal may be trimmed while a slow reader is still behind: it begins again at the start of the log, where
-    /// everything that is needed stands. An input may not.
-    pub(super) fn not_read(&self, error: IoError) -> Stop {
-        if let IoError::OffsetOutOfRange { topic, partition, .. } = &error {
+    /// A topic of our own may be trimmed while a slow reader is still behind: a journal is read again from the start of the
+    /// log, where everything that is needed stands, and it names a newer snapshot from which no trimmed block is needed.
+    /// An input of the user may not.
+    pub(super) fn not_read(&self, setup: &Setup, error: IoError) -> Stop {
+        if let IoError::OffsetOutOfRange { topic, partition, offset } = &error {
             let at = TopicPartition { topic: topic.clone(), partition: *partition };
             if matches!(self.routes.get(&at), Some(Route::Journal(_))) {
                 return self.start_over("a journal was trimmed before it was read");
+            }
+            if setup.identity.made(topic) {
+                return Stop::Gone {
+                    what: format!("{topic}/{partition} at {offset}"),
+                    error: WorkerError::Io(error),
+                };
             }
         }
         error.into()
@@ -481,6 +497,16 @@ pub(super) fn write_journal(
     let mut batch = RecordBatch::new();
     batch.push(NewRecord { offset: 0, timestamp_ms, key: None, value: Some(&value) });
     io.produce(&journal.topic, Partitioning::Exact(journal.partition), &batch)
+}
+
+/// A snapshot may be deleted while a slow reader is still on its way to it: the journal names a newer one by then.
+fn not_loaded(error: WorkerError) -> Stop {
+    match error {
+        WorkerError::Store { ref key, ref source } if source.is_loss() => {
+            Stop::Gone { what: key.clone(), error }
+        }
+        error => error.into(),
+    }
 }
 
 /// The event of a call that succeeds or leaves us not knowing.

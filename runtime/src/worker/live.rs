@@ -5,6 +5,7 @@
 mod sources;
 mod write;
 mod snapshots;
+mod trim;
 mod drain;
 
 use super::life::{Life, Route, Stop};
@@ -22,11 +23,11 @@ use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Stand
 use protocol::going_live::{LiveGrant, Slot};
 use protocol::identity::DrainId;
 use protocol::journal::record::InputPartition;
-use protocol::trim;
-use snapshots::Upload;
+use snapshots::{Failing, Upload, is_behind};
 use sources::{Source, sources};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use trim::Trimming;
 
 /// Bytes of output in memory above which nothing more is read until the commit in flight has ended.
 const PENDING_BYTES_MAX: usize = 64 << 20;
@@ -37,7 +38,7 @@ const OFFSETS_EVERY_MS: u64 = 5_000;
 /// Between looks at the ends of the inputs.
 const LOOK_EVERY_MS: u64 = 5_000;
 /// Between deletions of records of our own topics.
-const TRIM_EVERY_MS: u64 = 30_000;
+pub const TRIM_EVERY_MS: u64 = 30_000;
 /// How long a poll waits while a commit is in flight.
 const FLIGHT_POLL: Duration = Duration::from_millis(1);
 
@@ -55,7 +56,8 @@ pub struct LiveState {
     committed_at_ms: u64,
     commit_interval_ms: u64,
     offsets_at_ms: u64,
-    trim_at_ms: u64,
+    trimming: Trimming,
+    failing: Failing,
     last_commit_ms: Option<i64>,
     look_at_ms: u64,
     /// None before the first look, and after one that failed.
@@ -96,7 +98,10 @@ impl LiveState {
             });
             channels.extend(sources(setup, index, member, inputs, now));
         }
-        let (live, permit) = Live::new(grant, timing, setup.defences, starts, now.monotonic_ms);
+        let (mut live, permit) = Live::new(grant, timing, setup.defences, starts, now.monotonic_ms);
+        for member in life.members.iter().filter(|member| is_behind(member, timing.snapshot_interval_ms)) {
+            live.force_snapshot(member.slot as Slot);
+        }
         Ok(Self {
             live,
             permit: Some(permit),
@@ -108,7 +113,8 @@ impl LiveState {
             committed_at_ms: 0,
             commit_interval_ms: timing.commit_interval_ms,
             offsets_at_ms: now.monotonic_ms,
-            trim_at_ms: now.monotonic_ms + TRIM_EVERY_MS,
+            trimming: Trimming::new(timing.trim_interval_ms, now),
+            failing: Failing::default(),
             last_commit_ms: None,
             look_at_ms: now.monotonic_ms,
             behind: None,
@@ -132,11 +138,11 @@ impl LiveState {
         moved |= self.read(life, setup, now, wait)?;
         moved |= self.ticks(life, setup, environment, now)?;
         self.drains(life, setup, intents);
-        self.uploaded(environment);
+        self.uploaded(life, environment, now);
         moved |= self.commit(life, setup, environment, now)?;
         self.cut_drained(life, setup, environment, now)?;
         self.look(life, now);
-        self.housekeeping(life, setup, now)?;
+        self.trim(life, setup, environment, now);
         if self.flight.is_none() && self.is_finished(life, environment) {
             return Ok(Step::Finished);
         }
@@ -193,7 +199,7 @@ impl LiveState {
         let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
         life.fetched = fetched;
         applied?;
-        polled.map_err(|error| life.not_read(error))?;
+        polled.map_err(|error| life.not_read(setup, error))?;
         Ok(moved)
     }
 
@@ -280,7 +286,12 @@ impl LiveState {
     /// When to commit. What a unit has added up, or a watermark that its readers do not know, is output too, although it
     /// becomes a block only at the commit.
     fn due<Io: KafkaIo>(&self, life: &mut Life<Io>, now: Now) -> Due {
-        let due = self.live.due(now.monotonic_ms);
+        let snapshot = match self.live.snapshot_due_at().filter(|_| !self.stopping) {
+            Some(at) if at <= now.monotonic_ms => Due::Now,
+            Some(at) => Due::At(at),
+            None => Due::Nothing,
+        };
+        let due = self.live.due(now.monotonic_ms).min(snapshot);
         let mut engines = life.members.iter_mut().filter_map(|member| member.engine.as_mut());
         if due == Due::Now || !engines.any(Engine::needs_commit) {
             return due;
@@ -330,28 +341,6 @@ impl LiveState {
         Ok(true)
     }
 
-    /// Deletes what nobody needs any more.
-    fn housekeeping<Io: KafkaIo>(
-        &mut self,
-        life: &mut Life<Io>,
-        setup: &Setup,
-        now: Now,
-    ) -> Result<(), Stop> {
-        if now.monotonic_ms < self.trim_at_ms {
-            return Ok(());
-        }
-        self.trim_at_ms = now.monotonic_ms + TRIM_EVERY_MS;
-        let journals = life.members.iter().filter_map(|member| {
-            let below = trim::journal(&member.view, &setup.defences)?;
-            Some((life.surroundings.journals[member.slot].clone(), below))
-        });
-        let below: Vec<_> = journals.collect();
-        if !below.is_empty() {
-            life.io.delete_records(&below)?;
-        }
-        Ok(())
-    }
-
     fn is_finished<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let clean = life.members.iter().all(|member| member.pending.is_empty());
         let last = self.stopping || self.has_all(life, environment);
@@ -392,6 +381,7 @@ impl LiveState {
         report.lag_records = self.behind.map(|behind| behind.records);
         report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
         report.oldest_snapshot_ms = oldest_snapshot(&life.members);
+        report.problems.extend(self.failing.problem());
     }
 
     /// What is committed for certain.

@@ -6,6 +6,7 @@ use super::error::WorkerError;
 use super::kept::Kept;
 use super::setup::{Environment, Setup};
 use connect::door::TopicPartition;
+use connect::snapshot::Shard;
 use pipeline::effect::Effects;
 use pipeline::plan::{Input, Plan, StageId};
 use pipeline::record::RecordBatch;
@@ -74,6 +75,11 @@ impl Member {
             dirty: false,
             kept: Kept::default(),
         }
+    }
+
+    /// Whose its snapshots are.
+    pub fn shard(&self, topology: &Topology) -> Shard {
+        Shard { stage: self.id.stage.to_string(), unit: self.id.index, units: topology.units(self.stage) }
     }
 
     /// Replays as far as the journal and the fetched records go. Gives the partitions to be read when they change.

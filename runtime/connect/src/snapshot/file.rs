@@ -1,6 +1,6 @@
 //! Snapshots as files under a directory: written aside, synced, then renamed, so that a name is complete or absent.
 
-use super::{SnapshotError, SnapshotStore};
+use super::{Shard, SnapshotError, SnapshotStore, order};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,24 +8,26 @@ use std::path::{Path, PathBuf};
 /// Files that begin so are being written.
 const PARTIAL: &str = ".partial-";
 
-/// A store in a directory.
+/// A store in a directory: `<owner>/<stage>/<unit>/<key>`. Several owners may share a directory; nobody deletes what is
+/// another's.
 pub struct FileStore {
     root: PathBuf,
+    owner: String,
     written: u64,
 }
 
 impl FileStore {
-    /// A store in this directory, which is made when it does not exist.
-    pub fn open(root: impl Into<PathBuf>) -> Result<Self, SnapshotError> {
+    /// A store of `owner` in this directory, which is made when it does not exist.
+    pub fn open(root: impl Into<PathBuf>, owner: impl Into<String>) -> Result<Self, SnapshotError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(failed("make", &root))?;
-        Ok(Self { root, written: 0 })
+        Ok(Self { root, owner: owner.into(), written: 0 })
     }
 
     /// A store at `file:///an/absolute/path`.
-    pub fn open_address(address: &str) -> Result<Self, SnapshotError> {
+    pub fn open_address(address: &str, owner: impl Into<String>) -> Result<Self, SnapshotError> {
         match address.strip_prefix("file://") {
-            Some(path) if path.starts_with('/') => Self::open(path),
+            Some(path) if path.starts_with('/') => Self::open(path, owner),
             _ => Err(SnapshotError::Address { address: address.to_owned() }),
         }
     }
@@ -62,28 +64,25 @@ impl FileStore {
         File::open(directory).and_then(|d| d.sync_all()).map_err(failed("sync", directory))
     }
 
-    fn collect(&self, directory: &Path, into: &mut Vec<String>) -> Result<(), SnapshotError> {
-        let list = |e| failed("list", directory)(e);
-        for entry in fs::read_dir(directory).map_err(list)? {
-            let entry = entry.map_err(list)?;
-            let path = entry.path();
-            if entry.file_type().map_err(list)?.is_dir() {
-                self.collect(&path, into)?;
-            } else if !entry.file_name().to_string_lossy().starts_with(PARTIAL)
-                && let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str)
-            {
-                into.push(name.to_owned());
-            }
+    fn folder(&self, shard: &Shard) -> String {
+        format!("{}/{}/{}/", self.owner, shard.stage, shard.unit)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), SnapshotError> {
+        let path = self.path(name)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl SnapshotStore for FileStore {
-    fn put(&mut self, _shard: u32, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
-        let path = self.path(key)?;
+    fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
+        let name = format!("{}{key}", self.folder(shard));
+        let path = self.path(&name)?;
         self.write(&path, bytes)?;
-        Ok(key.to_owned())
+        Ok(name)
     }
 
     fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
@@ -94,18 +93,29 @@ impl SnapshotStore for FileStore {
         })
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
-        let path = self.path(name)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
-            _ => Ok(()),
-        }
+    fn trim(&mut self, shard: &Shard, oldest: &str) -> Result<(), SnapshotError> {
+        let folder = self.folder(shard);
+        let invalid = || SnapshotError::InvalidName { name: oldest.to_owned(), store: self.store() };
+        let oldest = order(oldest.strip_prefix(&folder).ok_or_else(invalid)?).to_owned();
+        let is_older = |name: &String| name.strip_prefix(&folder).is_some_and(|key| order(key) < &*oldest);
+        let old: Vec<String> = self.list(shard)?.into_iter().filter(is_older).collect();
+        old.iter().try_for_each(|name| self.remove(name))
     }
 
-    fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError> {
+    fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError> {
+        let folder = self.folder(shard);
+        let directory = self.root.join(&folder);
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed("list", &directory))?,
+        };
         let mut names = Vec::new();
-        self.collect(&self.root, &mut names)?;
-        names.retain(|name| name.starts_with(prefix));
+        for entry in entries {
+            let key = entry.map_err(failed("list", &directory))?.file_name().to_string_lossy().into_owned();
+            if !key.starts_with(PARTIAL) {
+                names.push(format!("{folder}{key}"));
+            }
+        }
         names.sort();
         Ok(names)
     }

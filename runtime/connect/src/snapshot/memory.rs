@@ -1,6 +1,6 @@
 //! Snapshots in memory: local runs without `--state`, and the simulation.
 
-use super::{SnapshotError, SnapshotStore};
+use super::{Shard, SnapshotError, SnapshotStore, order};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,9 +29,10 @@ impl MemoryStore {
 }
 
 impl SnapshotStore for MemoryStore {
-    fn put(&mut self, _shard: u32, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
-        self.lock().insert(key.to_owned(), bytes.to_vec());
-        Ok(key.to_owned())
+    fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
+        let name = format!("{}{key}", folder(shard));
+        self.lock().insert(name.clone(), bytes.to_vec());
+        Ok(name)
     }
 
     fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
@@ -39,12 +40,20 @@ impl SnapshotStore for MemoryStore {
         self.lock().get(name).cloned().ok_or_else(not_found)
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
-        self.lock().remove(name);
+    fn trim(&mut self, shard: &Shard, oldest: &str) -> Result<(), SnapshotError> {
+        let folder = folder(shard);
+        let invalid = || SnapshotError::InvalidName { name: oldest.to_owned(), store: STORE.to_owned() };
+        let oldest = order(oldest.strip_prefix(&folder).ok_or_else(invalid)?);
+        self.lock().retain(|name, _| name.strip_prefix(&folder).is_none_or(|key| order(key) >= oldest));
         Ok(())
     }
 
-    fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError> {
-        Ok(self.lock().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError> {
+        let folder = folder(shard);
+        Ok(self.lock().keys().filter(|name| name.starts_with(&folder)).cloned().collect())
     }
+}
+
+fn folder(shard: &Shard) -> String {
+    format!("{}/{}/", shard.stage, shard.unit)
 }

@@ -1,16 +1,18 @@
-//! Snapshots in an internal Kafka topic: chunks of one object in one transaction, so that a name is complete or absent.
+//! Snapshots in internal Kafka topics, one per stage with a partition per unit: chunks of one object in one transaction, so
+//! that a name is complete or absent.
 //!
-//! Shard `n` is partition `n`. The name says where to look: `<key>@<partition>:<offset>`, the high watermark before the
-//! first chunk. Chunks of other objects may lie between; each chunk says which object it belongs to. The topic is never
-//! compacted; deleting an object trims what lies before it.
+//! The name says where to look: `<stage>/<key>@<partition>:<offset>`, the high watermark before the first chunk. Chunks of
+//! an upload that failed may lie between; each chunk says which object it belongs to. The topics are never compacted;
+//! a unit trims its own partition below the oldest object that it needs, and nobody else has objects there.
 //!
 //! ```text
 //!  record: key = object key, value = magic, version, index, count, length, xxh3-128 of the object, up to 900 KB of it
 //! ```
 
-use super::{SnapshotError, SnapshotStore};
-use crate::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
+use super::{Shard, SnapshotError, SnapshotStore};
+use crate::door::{CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicPartition};
 use pipeline::record::{NewRecord, RecordBatch};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -27,10 +29,10 @@ const WAITS_MAX: usize = 6_000;
 
 type Connect = Box<dyn FnMut() -> Result<Box<dyn KafkaIo + Send>, IoError> + Send>;
 
-/// A store in a topic, over any side of the log.
+/// A store in topics, over any side of the log.
 pub struct TopicStore {
     connect: Connect,
-    topic: String,
+    topic_of: Box<dyn Fn(&str) -> String + Send>,
     io: Option<Box<dyn KafkaIo + Send>>,
 }
 
@@ -58,55 +60,54 @@ struct Assembly {
 }
 
 impl TopicStore {
-    /// A store in this topic, which exists. `connect` opens a door of the store's own (with a transactional id that
-    /// nobody else has at the time); it is called again after a failure.
+    /// A store in the topics that `topic_of` names by stage; one that does not exist is made at its first object.
+    /// `connect` opens a door of the store's own (with a transactional id that nobody else has at the time); it is called
+    /// again after a failure.
     pub fn new(
-        topic: impl Into<String>,
+        topic_of: impl Fn(&str) -> String + Send + 'static,
         connect: impl FnMut() -> Result<Box<dyn KafkaIo + Send>, IoError> + Send + 'static,
     ) -> Self {
-        Self { connect: Box::new(connect), topic: topic.into(), io: None }
-    }
-
-    fn store(&self) -> String {
-        format!("topic `{}`", self.topic)
+        Self { connect: Box::new(connect), topic_of: Box::new(topic_of), io: None }
     }
 
     /// Runs one act on the door; a door that failed is dropped.
     fn with_door<T>(
         &mut self,
         operation: &'static str,
-        act: impl FnOnce(&mut (dyn KafkaIo + Send), &str) -> Result<T, IoError>,
+        topic: &str,
+        act: impl FnOnce(&mut (dyn KafkaIo + Send)) -> Result<T, IoError>,
     ) -> Result<T, SnapshotError> {
-        let topic = self.topic.clone();
         let done = match self.io.take() {
             Some(io) => Ok(io),
             None => (self.connect)().and_then(|mut io| io.init_transactions().map(|()| io)),
         }
         .and_then(|mut io| {
-            let done = act(io.as_mut(), &topic)?;
+            let done = act(io.as_mut())?;
             self.io = Some(io);
             Ok(done)
         });
-        done.map_err(|source| SnapshotError::Log { operation, topic, source })
+        done.map_err(|source| SnapshotError::Log { operation, topic: topic.to_owned(), source })
     }
 
     fn place<'a>(&self, name: &'a str) -> Result<Place<'a>, SnapshotError> {
         let parsed = name.rsplit_once('@').and_then(|(key, place)| {
             let (partition, offset) = place.split_once(':')?;
-            let at = TopicPartition { topic: self.topic.clone(), partition: partition.parse().ok()? };
+            let (stage, key) = key.split_once('/')?;
+            let at = TopicPartition { topic: (self.topic_of)(stage), partition: partition.parse().ok()? };
             Some(Place { key, at, offset: offset.parse().ok()? })
         });
-        parsed.ok_or_else(|| SnapshotError::InvalidName { name: name.to_owned(), store: self.store() })
+        parsed.ok_or_else(|| SnapshotError::InvalidName {
+            name: name.to_owned(),
+            store: "the snapshot topics".to_owned(),
+        })
     }
 }
 
 impl SnapshotStore for TopicStore {
-    fn put(&mut self, shard: u32, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
-        let (outcome, at, before) = self.with_door("write to", |io, topic| {
-            let info = io.describe(topic)?;
-            let info = info.ok_or_else(|| IoError::TopicNotFound { topic: topic.to_owned() })?;
-            let partition = shard % info.partitions.max(1);
-            let at = TopicPartition { topic: topic.to_owned(), partition };
+    fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
+        let topic = (self.topic_of)(&shard.stage);
+        let (outcome, at, before) = self.with_door("write to", &topic, |io| {
+            let at = partition_of(io, &topic, shard)?;
             let (_, before) = first(&io.watermarks(std::slice::from_ref(&at))?)?;
             io.begin()?;
             produce(io, &at, key, bytes)?;
@@ -114,15 +115,15 @@ impl SnapshotStore for TopicStore {
             Ok((outcome(io)?, at, before))
         })?;
         if outcome == CommitOutcome::Committed {
-            return Ok(format!("{key}@{}:{before}", at.partition));
+            return Ok(format!("{}/{key}@{}:{before}", shard.stage, at.partition));
         }
         self.io = None;
-        Err(SnapshotError::NotCommitted { key: key.to_owned(), topic: self.topic.clone() })
+        Err(SnapshotError::NotCommitted { key: key.to_owned(), topic })
     }
 
     fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
         let place = self.place(name)?;
-        let found = self.with_door("read from", |io, _| {
+        let found = self.with_door("read from", &place.at.topic, |io| {
             let mut found = None;
             read(io, &place.at, place.offset, |key, chunk| {
                 found = assemble_one(place.key, key, &chunk, found.take());
@@ -130,48 +131,75 @@ impl SnapshotStore for TopicStore {
             })?;
             Ok(found)
         })?;
-        let not_found = || SnapshotError::NotFound { name: name.to_owned(), store: self.store() };
+        let store = || format!("topic `{}`", place.at.topic);
+        let not_found = || SnapshotError::NotFound { name: name.to_owned(), store: store() };
         let (assembly, hash) = found.ok_or_else(not_found)?;
         if xxh3_128(&assembly.bytes) != hash {
-            return Err(SnapshotError::Corrupt { name: name.to_owned(), store: self.store() });
+            return Err(SnapshotError::Corrupt { name: name.to_owned(), store: store() });
         }
         Ok(assembly.bytes)
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
-        let place = self.place(name)?;
-        self.with_door("trim", |io, _| {
-            let (start, _) = first(&io.watermarks(std::slice::from_ref(&place.at))?)?;
-            if start < place.offset { io.delete_records(&[(place.at, place.offset)]) } else { Ok(()) }
+    fn trim(&mut self, shard: &Shard, oldest: &str) -> Result<(), SnapshotError> {
+        let place = self.place(oldest)?;
+        let topic = (self.topic_of)(&shard.stage);
+        self.with_door("trim", &topic, |io| {
+            let own = partition_of(io, &topic, shard)?;
+            let (start, _) = first(&io.watermarks(std::slice::from_ref(&own))?)?;
+            // An object that lies elsewhere says nothing of this partition.
+            if own == place.at && start < place.offset {
+                io.delete_records(&[(own, place.offset)])
+            } else {
+                Ok(())
+            }
         })
     }
 
-    fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError> {
-        let mut names = self.with_door("read from", |io, topic| {
-            let partitions = io.describe(topic)?.map_or(0, |info| info.partitions);
-            let mut names = Vec::new();
-            for partition in 0..partitions {
-                let at = TopicPartition { topic: topic.to_owned(), partition };
-                let (start, _) = first(&io.watermarks(std::slice::from_ref(&at))?)?;
-                let mut open = std::collections::BTreeMap::new();
-                read_with_offsets(io, &at, start, |offset, key, chunk| {
-                    if chunk.index == 0 {
-                        open.insert(key.to_owned(), offset);
-                    }
-                    if chunk.index + 1 == chunk.count
-                        && let Some(first) = open.remove(key)
-                    {
-                        names.push(format!("{key}@{partition}:{first}"));
-                    }
-                    false
-                })?;
-            }
+    fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError> {
+        let topic = (self.topic_of)(&shard.stage);
+        let mut names = self.with_door("read from", &topic, |io| {
+            let at = partition_of(io, &topic, shard)?;
+            let (start, _) = first(&io.watermarks(std::slice::from_ref(&at))?)?;
+            let (mut names, mut open) = (Vec::new(), BTreeMap::new());
+            read_with_offsets(io, &at, start, |offset, key, chunk| {
+                if chunk.index == 0 {
+                    open.insert(key.to_owned(), offset);
+                }
+                if chunk.index + 1 == chunk.count
+                    && let Some(first) = open.remove(key)
+                {
+                    names.push(format!("{}/{key}@{}:{first}", shard.stage, at.partition));
+                }
+                false
+            })?;
             Ok(names)
         })?;
-        names.retain(|name| name.starts_with(prefix));
         names.sort();
         Ok(names)
     }
+}
+
+/// The partition of a unit, in a topic that is made when it does not exist.
+fn partition_of(
+    io: &mut (dyn KafkaIo + Send),
+    topic: &str,
+    shard: &Shard,
+) -> Result<TopicPartition, IoError> {
+    let partitions = match io.describe(topic)? {
+        Some(info) => info.partitions,
+        None => {
+            let partitions = shard.units.max(1);
+            io.ensure_topics(&[NewTopic { name: topic.to_owned(), partitions }])?;
+            partitions
+        }
+    };
+    // A unit that has no partition of its own would delete what is another's.
+    if shard.unit >= partitions {
+        let setting = format!("the number of partitions of topic `{topic}`");
+        let detail = format!("it has {partitions}, unit {} needs one of its own", shard.unit);
+        return Err(IoError::Refused { setting, detail });
+    }
+    Ok(TopicPartition { topic: topic.to_owned(), partition: shard.unit })
 }
 
 /// Adds a chunk to the object that is looked for. Objects lie whole in their order, so a chunk 0 starts anew.

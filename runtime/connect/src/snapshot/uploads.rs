@@ -1,6 +1,6 @@
 //! Uploads in the background: hand over bytes, ask later. The inline form does the work at once, for the simulation.
 
-use super::{SnapshotError, SnapshotStore};
+use super::{Shard, SnapshotError, SnapshotStore};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -23,10 +23,10 @@ enum Place {
 }
 
 enum Order {
-    Put { id: u64, shard: u32, key: String, bytes: Vec<u8> },
+    Put { id: u64, shard: Shard, key: String, bytes: Vec<u8> },
     Get { name: String, reply: Sender<Result<Vec<u8>, SnapshotError>> },
-    Delete { name: String },
-    List { prefix: String, reply: Sender<Result<Vec<String>, SnapshotError>> },
+    Trim { shard: Shard, oldest: String },
+    List { shard: Shard, reply: Sender<Result<Vec<String>, SnapshotError>> },
 }
 
 impl Uploads {
@@ -48,12 +48,18 @@ impl Uploads {
     }
 
     /// Hands over an object; [`Uploads::finished`] tells how it went, by `id`.
-    pub fn start_put(&mut self, id: u64, shard: u32, key: &str, bytes: Vec<u8>) -> Result<(), SnapshotError> {
+    pub fn start_put(
+        &mut self,
+        id: u64,
+        shard: Shard,
+        key: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), SnapshotError> {
         if self.in_flight >= UPLOADS_MAX {
             return Err(SnapshotError::Busy { in_flight: self.in_flight });
         }
         match &mut self.place {
-            Place::Inline(store) => self.done.push((id, store.put(shard, key, &bytes))),
+            Place::Inline(store) => self.done.push((id, store.put(&shard, key, &bytes))),
             Place::Thread { orders, .. } => {
                 send(orders.as_ref(), Order::Put { id, shard, key: key.to_owned(), bytes })?;
             }
@@ -87,21 +93,21 @@ impl Uploads {
         }
     }
 
-    /// The object and older ones of its shard are not needed any more. In the background a failure is only logged.
-    pub fn delete(&mut self, name: &str) -> Result<(), SnapshotError> {
+    /// Nothing older than the object `oldest` of the shard is needed. In the background a failure is only logged.
+    pub fn trim(&mut self, shard: Shard, oldest: &str) -> Result<(), SnapshotError> {
         match &mut self.place {
-            Place::Inline(store) => store.delete(name),
-            Place::Thread { orders, .. } => send(orders.as_ref(), Order::Delete { name: name.to_owned() }),
+            Place::Inline(store) => store.trim(&shard, oldest),
+            Place::Thread { orders, .. } => {
+                send(orders.as_ref(), Order::Trim { shard, oldest: oldest.to_owned() })
+            }
         }
     }
 
-    /// Names of all complete objects whose name starts so. Waits, behind the uploads under way.
-    pub fn list(&mut self, prefix: &str) -> Result<Vec<String>, SnapshotError> {
+    /// Names of all complete objects of a shard. Waits, behind the uploads under way.
+    pub fn list(&mut self, shard: Shard) -> Result<Vec<String>, SnapshotError> {
         match &mut self.place {
-            Place::Inline(store) => store.list(prefix),
-            Place::Thread { orders, .. } => {
-                ask(orders.as_ref(), |reply| Order::List { prefix: prefix.to_owned(), reply })
-            }
+            Place::Inline(store) => store.list(&shard),
+            Place::Thread { orders, .. } => ask(orders.as_ref(), |reply| Order::List { shard, reply }),
         }
     }
 }
@@ -135,13 +141,14 @@ fn serve(mut store: Box<dyn SnapshotStore>, orders: &Receiver<Order>, report: &S
     for order in orders {
         match order {
             Order::Put { id, shard, key, bytes } => {
-                let _ = report.send((id, store.put(shard, &key, &bytes)));
+                let _ = report.send((id, store.put(&shard, &key, &bytes)));
             }
             Order::Get { name, reply } => drop(reply.send(store.get(&name))),
-            Order::List { prefix, reply } => drop(reply.send(store.list(&prefix))),
-            Order::Delete { name } => {
-                if let Err(error) = store.delete(&name) {
-                    tracing::warn!(snapshot = name, error = &error as &dyn std::error::Error, "not deleted");
+            Order::List { shard, reply } => drop(reply.send(store.list(&shard))),
+            Order::Trim { shard, oldest } => {
+                if let Err(error) = store.trim(&shard, &oldest) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(oldest, error, "older snapshots were not deleted");
                 }
             }
         }

@@ -358,6 +358,7 @@ fn keeps_memory(defences: Defences, outcome: Outcome) -> bool {
         idle_commit_interval_ms: 5_000,
         bytes_max: 1,
         snapshot_interval_ms: 60_000,
+        trim_interval_ms: 30_000,
     };
     let (mut live, permit) = Live::new(grant(defences), timing, defences, Vec::new(), 0);
     let (in_flight, _) = live.commit(permit, 0, 0);

@@ -96,6 +96,8 @@ pub(super) struct LiveUnit {
     snapshot_at_ms: u64,
     snapshot_seq: Option<Seq>,
     forced: bool,
+    /// Something happened that no snapshot holds.
+    unsaved: bool,
     standing: Standing,
     drain: Option<DrainId>,
 }
@@ -116,6 +118,7 @@ impl LiveUnit {
             snapshot_at_ms: now_ms,
             snapshot_seq: None,
             forced: start.migrated,
+            unsaved: start.seq > Seq(0),
             standing: Standing::Running,
             drain: None,
             start,
@@ -143,6 +146,7 @@ impl LiveUnit {
         let mut hash = BatchHash::default();
         hash.add(batch);
         self.positions.insert(at, end);
+        self.unsaved = true;
         self.clock_ms = Some(self.batch_clock(clock_ms));
         self.schedule.push(Scheduled::Batch(ScheduledBatch {
             at,
@@ -154,6 +158,7 @@ impl LiveUnit {
     }
 
     pub fn ticked(&mut self, tick: Tick, clock_ms: i64) {
+        self.unsaved = true;
         self.clock_ms = Some(self.batch_clock(clock_ms));
         self.schedule.push(Scheduled::Tick { tick, clock_ms });
     }
@@ -276,6 +281,7 @@ impl LiveUnit {
             return None;
         }
         self.forced = false;
+        self.unsaved = false;
         self.snapshot_at_ms = now_ms;
         self.snapshot_seq = Some(self.seq);
         self.upload = Upload::Ordered(self.seq);
@@ -284,6 +290,12 @@ impl LiveUnit {
 
     pub fn force_snapshot(&mut self) {
         self.forced = true;
+    }
+
+    /// When a snapshot is due although nothing may be left to commit.
+    pub fn snapshot_at(&self, interval_ms: u64) -> Option<u64> {
+        let wanted = self.unsaved && self.standing == Standing::Running && self.upload == Upload::None;
+        wanted.then(|| self.snapshot_at_ms.saturating_add(interval_ms))
     }
 
     pub fn header(
@@ -317,6 +329,7 @@ impl LiveUnit {
         if matches!(self.upload, Upload::Ordered(_)) {
             self.upload = Upload::None;
             self.snapshot_seq = None;
+            self.unsaved = true;
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct JournalView {
     tail: Vec<(i64, TailItem)>,
     origin: Base,
     origin_at: Option<i64>,
+    /// Snapshots that the journal points to, in its order: from the newest that everything needed starts from.
+    pointers: Vec<SnapshotPointer>,
     commit_at: Option<i64>,
     claim: Option<Arc<Claim>>,
     renewed_at: Option<i64>,
@@ -91,6 +93,8 @@ impl JournalView {
             });
             self.origin = Base { pointer: base.pointer.clone(), through: Seq(u64::MAX) };
             self.origin_at = Some(offset);
+            self.pointers.retain(|known| known.seq < self.origin.seq());
+            self.pointers.extend(base.pointer.clone());
         }
         self.tail.push((offset, TailItem::Claim(claim.clone())));
         self.claim = Some(claim);
@@ -132,6 +136,9 @@ impl JournalView {
         let floor = kept.fold(self.origin.seq(), Seq::min);
         let needed = self.start_behind(floor);
         self.tail.drain(..needed);
+        self.pointers.extend(self.origin.pointer.clone());
+        let needed = self.pointers.iter().rposition(|known| known.seq <= floor).unwrap_or(0);
+        self.pointers.drain(..needed);
     }
 
     /// The index behind the last commit up to `seq`: claims that follow it belong to what comes next.
@@ -159,6 +166,13 @@ impl JournalView {
     /// Where state restarts: the newest of `Claim.base`, commit pointer and cut, in log order.
     pub fn restore_point(&self) -> &Base {
         &self.origin
+    }
+
+    /// The snapshots that may be restored when nothing behind commit `seq` is at hand: the newest one up to it, and all
+    /// behind that, in the order of the journal. Empty when the journal does not say which one that is.
+    pub fn pointers_from(&self, seq: Seq) -> &[SnapshotPointer] {
+        let first = self.pointers.iter().rposition(|known| known.seq <= seq);
+        first.map_or(&[], |first| &self.pointers[first..])
     }
 
     /// What a replay from a snapshot at `seq` goes through, with offsets.

@@ -1,12 +1,17 @@
 //! Snapshots of a live worker: taken at a commit, uploaded in the background, pointed to by a later commit.
 
 use super::LiveState;
-use crate::worker::Now;
 use crate::worker::life::{Life, Stop};
 use crate::worker::setup::{Environment, Setup};
+use crate::worker::unit::Member;
+use crate::worker::{Now, chain};
+use connect::snapshot::{SnapshotError, key};
+use control::call::bounded_message;
+use control::status::Problem;
+use control::{Condition, Reason};
 use protocol::commit::SnapshotOrder;
 use protocol::going_live::Slot;
-use protocol::identity::{DrainId, Seq};
+use protocol::identity::{DrainId, Seq, UnitId};
 use protocol::snapshot::SnapshotPointer;
 
 /// A snapshot on its way.
@@ -15,6 +20,51 @@ pub(super) struct Upload {
     pub(super) seq: Seq,
     pub(super) sealed_hash: SnapshotPointer,
     pub(super) cut: Option<DrainId>,
+}
+
+/// Snapshots that failed since the last one that did not.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    times: u32,
+    since_ms: i64,
+    message: String,
+}
+
+/// Failures in a row from which on they are a problem to be shown; the next snapshot mends a single one.
+const FAILURES_SHOWN: u32 = 3;
+
+impl Failing {
+    fn failed(&mut self, unit: &UnitId, error: &SnapshotError, now: Now) {
+        if self.times == 0 {
+            self.since_ms = now.wall_ms;
+        }
+        self.times = self.times.saturating_add(1);
+        self.message = format!("no snapshot of {unit}: {}", chain(error));
+    }
+
+    /// What is wrong, if anything is.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        (self.times >= FAILURES_SHOWN).then(|| Problem {
+            reason: Some(Reason::CheckpointFailing),
+            condition: Condition::Checkpointed,
+            component: None,
+            message: bounded_message(self.message.clone()),
+            permanent: false,
+            since_ms: self.since_ms,
+        })
+    }
+}
+
+/// A unit that has committed and whose newest snapshot is missing or older than an interval, by the clock of its batches:
+/// a worker that restarts more often than it takes snapshots would never take one. Nothing is known of a snapshot that
+/// another worker took meanwhile; that one is recent.
+pub(super) fn is_behind(member: &Member, interval_ms: u64) -> bool {
+    if member.view.ownership().seq().0 == 0 {
+        return false;
+    }
+    let Some(pointer) = &member.view.restore_point().pointer else { return true };
+    let age_ms = member.kept.taken_ms(pointer.hash).zip(member.view.clock_ms()).map(|(at, now)| now - at);
+    age_ms.is_some_and(|age_ms| age_ms >= interval_ms as i64)
 }
 
 impl LiveState {
@@ -37,17 +87,19 @@ impl LiveState {
         let Some(header) = header else { return Ok(()) };
         let state = engine.snapshot(&id)?;
         let sealed = header.seal(&state);
-        let key = format!("{}/{}", member.id.stage, SnapshotPointer::content_name(&sealed));
+        let key = key(order.seq.0, &SnapshotPointer::content_name(&sealed));
         let sealed_hash = SnapshotPointer::to(key.as_str(), &sealed, order.seq);
         member.kept.add(sealed_hash.hash, &header, now.wall_ms);
         let id = self.next_upload;
         self.next_upload += 1;
-        match environment.store().start_put(id, order.slot, &key, sealed) {
+        let shard = member.shard(&life.surroundings.topology);
+        match environment.store().start_put(id, shard, &key, sealed) {
             Ok(()) => {
                 self.uploads.insert(id, Upload { slot: order.slot, seq: order.seq, sealed_hash, cut });
             }
             Err(error) => {
                 tracing::warn!(unit = %member.id, %error, "snapshot was not taken");
+                self.failing.failed(&member.id, &error, now);
                 self.live.snapshot_failed(order.slot);
             }
         }
@@ -55,11 +107,12 @@ impl LiveState {
     }
 
     /// Snapshots that became durable.
-    pub(super) fn uploaded<E: Environment>(&mut self, environment: &mut E) {
+    pub(super) fn uploaded<E: Environment>(&mut self, life: &Life<E::Io>, environment: &mut E, now: Now) {
         for (id, result) in environment.store().finished() {
             let Some(upload) = self.uploads.remove(&id) else { continue };
             match result {
                 Ok(name) => {
+                    self.failing = Failing::default();
                     let pointer = SnapshotPointer { key: name.into(), ..upload.sealed_hash };
                     match upload.cut {
                         Some(drain) => self.live.cut(upload.slot, drain, pointer),
@@ -67,7 +120,9 @@ impl LiveState {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(slot = upload.slot, seq = upload.seq.0, %error, "snapshot was not stored");
+                    let unit = &life.surroundings.units[upload.slot as usize].1;
+                    tracing::warn!(%unit, seq = upload.seq.0, %error, "snapshot was not stored");
+                    self.failing.failed(unit, &error, now);
                     match upload.cut {
                         Some(drain) => drop(self.cuts.insert(upload.slot, drain)),
                         None => self.live.snapshot_failed(upload.slot),
