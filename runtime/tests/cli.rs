@@ -110,7 +110,9 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn with(files: &[(&str, &[u8])]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        files.iter().for_each(|(name, bytes)| std::fs::write(folder.path(name), bytes).unwrap());
+        for (name, bytes) in files {
+            std::fs::write(folder.path(name), bytes).unwrap();
+        }
         folder
     }
 

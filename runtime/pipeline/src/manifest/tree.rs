@@ -6,9 +6,8 @@ use serde_saphyr::Spanned;
 use std::fmt;
 
 /// Words that are text here, as YAML 1.2 says, and true or false in YAML 1.1, which `kubectl` reads.
-const WORDS_OF_TRUTH: [&str; 16] = [
-    "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF",
-];
+const WORDS_OF_TRUTH: [&str; 16] =
+    ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"];
 
 /// A value and where it begins.
 #[derive(Clone, Debug)]

@@ -192,7 +192,11 @@ fn of_window(plan: &Plan, window: &Window, written: Option<&StreamWindowSpec>) -
     ];
     for aggregate in &window.aggregates {
         let of = aggregate.field.as_ref().map_or_else(|| "records".to_owned(), |path| path.0.join("."));
-        rows.push(row(&format!("aggregates.{}", aggregate.name), format!("{:?} of {of}", aggregate.function), true));
+        rows.push(row(
+            &format!("aggregates.{}", aggregate.name),
+            format!("{:?} of {of}", aggregate.function),
+            true,
+        ));
     }
     rows
 }
