@@ -1,7 +1,7 @@
 //! All stores pass one suite; what is special to one follows.
 
 use super::*;
-use crate::door::TopicPartition;
+use crate::door::{KafkaIo, TopicPartition};
 use crate::memory::{Call, Fault, Log, Operation, Settings};
 
 fn topic_store(log: &Log) -> TopicStore {
