@@ -21,6 +21,9 @@ struct Arguments {
     mutants: bool,
 }
 
+/// So many seeds meet every fault at every step; fewer need not.
+const SEEDS_THAT_MEET_ALL: u64 = 200;
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.mutants {
@@ -47,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let zero = matrix.zero_cells();
     anyhow::ensure!(violations == 0, "{violations} seeds broke a promise");
     anyhow::ensure!(trimmed > 0 || arguments.seeds < 100, "nothing was ever trimmed");
-    anyhow::ensure!(zero.is_empty() || arguments.seeds < 1_000, "never met: {zero:?}");
+    anyhow::ensure!(zero.is_empty() || arguments.seeds < SEEDS_THAT_MEET_ALL, "never met: {zero:?}");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod label;
 mod live;
 mod pure;
 mod search;
+mod settle;
 mod step;
 mod world;
 
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 use step::{Config, Model};
 
-const STATES_MAX: usize = 250_000_000;
+/// So many states, with their frontier, fit 8 GiB.
+const STATES_MAX: usize = 180_000_000;
 
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
@@ -104,7 +106,7 @@ fn kills(defence: &Defence, arguments: &Arguments) -> bool {
 
 fn title(config: &Config) -> String {
     format!(
-        "({}) {}, {} commits, {} crashes, {} inits per id",
+        "({}) {}, {} commits, {} crashes, {} own inits per id",
         config.name, config.about, config.commits, config.crashes, config.inits
     )
 }
@@ -114,14 +116,15 @@ fn run(config: Config, defences: Defences) -> (Report, String) {
     let mut model = Model::new(config, defences);
     let report = search(&mut model, STATES_MAX);
     let mut text = format!(
-        "{} states, {} transitions, depth {}, {} + {} grants, {:.1} s, peak {} MiB: ",
+        "{} states, {} transitions, depth {}, {} + {} grants, {:.1} s, peak {} MiB, collision {:.0e}: ",
         report.states,
         report.transitions,
         report.depth,
         report.grants[0],
         report.grants[1],
         start.elapsed().as_secs_f64(),
-        peak_mib()
+        peak_mib(),
+        collision(report.states)
     );
     match &report.violation {
         None if report.exhaustive => text.push_str("exhaustive, no violation"),
@@ -134,6 +137,11 @@ fn run(config: Config, defences: Defences) -> (Report, String) {
         }
     }
     (report, text)
+}
+
+/// At most how probable it is that two of these states shared a fingerprint of 128 bits, so that one was passed over.
+fn collision(states: usize) -> f64 {
+    (states as f64).powi(2) / 2f64.powi(129)
 }
 
 /// Highest resident set of this process so far.

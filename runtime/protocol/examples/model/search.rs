@@ -1,6 +1,6 @@
 //! Breadth-first search over all states: 128-bit fingerprints of visited states, encoded states on the frontier only.
 //!
-//! Two different states share a fingerprint with a probability below 1e-20 at a hundred million states. A state that
+//! The output says how probable it is at most that two different states shared a fingerprint. A state that
 //! breaks an invariant is shown with the shortest way to it.
 
 use crate::label::Label;
