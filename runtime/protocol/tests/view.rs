@@ -78,9 +78,10 @@ fn journal(acts: &[Act]) -> Vec<(i64, JournalRecord)> {
             Act::Snapshot(back) => {
                 seq += 1;
                 let mut commit = commit(me, seq);
-                // A pointer rides in a commit of the life that took the snapshot, and waits for the slowest sink.
+                // A pointer rides in a commit of the life that took the snapshot, and waits for the slowest sink. A unit has
+                // one snapshot on its way at a time, so that pointers only go forward.
                 let of = seq.saturating_sub(*back);
-                if of > born && of <= sink {
+                if of > born.max(pointed) && of <= sink {
                     commit.snapshot = Some(pointer(of));
                     pointed = of;
                     let renewed = claim(me, PLAN);
