@@ -3,7 +3,8 @@
 
 use connect::door::{KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Log, Settings};
-use connect::snapshot::{TopicStore, Uploads};
+use connect::snapshot::{Shard, SnapshotError, SnapshotStore, TopicStore, Uploads};
+use control::Reason;
 use control::status::UnitState;
 use pipeline::plan::{Plan, SinkConnector};
 use pipeline::record::{NewRecord, RecordBatch};
@@ -314,6 +315,54 @@ fn a_slow_pipeline_takes_snapshots_and_its_journals_stay_short() {
         let (longest, _) = largest(&rig, &rig.journals());
         assert!(longest <= JOURNAL_MAX, "{longest} offsets in a journal");
     }
+}
+
+/// A store that is away.
+struct Away;
+
+impl SnapshotStore for Away {
+    fn put(&mut self, _: &Shard, key: &str, _: &[u8]) -> Result<String, SnapshotError> {
+        Err(SnapshotError::NotCommitted { key: key.to_owned(), topic: "away".to_owned() })
+    }
+
+    fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        Err(SnapshotError::NotFound { name: name.to_owned(), store: "away".to_owned() })
+    }
+
+    fn trim(&mut self, _: &Shard, _: &str) -> Result<(), SnapshotError> {
+        Ok(())
+    }
+
+    fn list(&mut self, _: &Shard) -> Result<Vec<String>, SnapshotError> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn snapshots_that_fail_again_and_again_are_a_problem_and_stop_nothing() {
+    let mut rig = Rig::new();
+    let environment = LocalEnvironment::new(rig.log.clone(), Uploads::inline(Away), rig.bounds.clone());
+    let mut worker = Worker::new(setup(&rig.plan, 0, 1), environment, TIMING);
+    let mut shown = false;
+    loop {
+        rig.now += 1;
+        assert!(rig.now < STEPS_MAX, "{}", worker.waiting());
+        rig.feed();
+        let now = Now { monotonic_ms: rig.now, wall_ms: WALL_MS + rig.now as i64 };
+        let step = worker.step(now, Duration::ZERO, &Intents::default());
+        let report = worker.report();
+        for problem in report.problems {
+            assert_eq!((problem.reason, problem.permanent), (Some(Reason::CheckpointFailing), false));
+            shown = true;
+        }
+        assert_eq!(report.oldest_snapshot_ms, None, "unknown, not now");
+        if step == Step::Finished {
+            break;
+        }
+    }
+    assert!(shown);
+    assert_eq!(largest(&rig, &rig.journals()).0, largest(&rig, &rig.journals()).1, "nothing was trimmed");
+    assert_eq!(rig.outputs(), undisturbed());
 }
 
 /// The next generation, which waits to be promoted.

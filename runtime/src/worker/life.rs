@@ -256,7 +256,9 @@ impl<Io: KafkaIo> Life<Io> {
             .map(|(p, _)| p.clone())
             .collect();
         self.io.unassign(&gone)?;
-        gone.iter().for_each(|partition| drop(self.routes.remove(partition)));
+        for partition in &gone {
+            self.routes.remove(partition);
+        }
         let from: Vec<_> = all.iter().map(|(_, partition, next)| (partition.clone(), *next)).collect();
         self.io.assign(&from)?;
         for (at, partition, _) in all {

@@ -57,7 +57,7 @@ pub struct LiveState {
     commit_interval_ms: u64,
     offsets_at_ms: u64,
     trimming: Trimming,
-    failing: Failing,
+    failing: BTreeMap<Slot, Failing>,
     last_commit_ms: Option<i64>,
     look_at_ms: u64,
     /// None before the first look, and after one that failed.
@@ -114,7 +114,7 @@ impl LiveState {
             commit_interval_ms: timing.commit_interval_ms,
             offsets_at_ms: now.monotonic_ms,
             trimming: Trimming::new(timing.trim_interval_ms, now),
-            failing: Failing::default(),
+            failing: BTreeMap::new(),
             last_commit_ms: None,
             look_at_ms: now.monotonic_ms,
             behind: None,
@@ -381,7 +381,7 @@ impl LiveState {
         report.lag_records = self.behind.map(|behind| behind.records);
         report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
         report.oldest_snapshot_ms = oldest_snapshot(&life.members);
-        report.problems.extend(self.failing.problem());
+        report.problems.extend(self.failing.values().find_map(Failing::problem));
     }
 
     /// What is committed for certain.

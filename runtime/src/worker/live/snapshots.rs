@@ -22,7 +22,7 @@ pub(super) struct Upload {
     pub(super) cut: Option<DrainId>,
 }
 
-/// Snapshots that failed since the last one that did not.
+/// Snapshots of one unit that failed since the last one that did not.
 #[derive(Debug, Default)]
 pub(super) struct Failing {
     times: u32,
@@ -99,7 +99,7 @@ impl LiveState {
             }
             Err(error) => {
                 tracing::warn!(unit = %member.id, %error, "snapshot was not taken");
-                self.failing.failed(&member.id, &error, now);
+                self.failing.entry(order.slot).or_default().failed(&member.id, &error, now);
                 self.live.snapshot_failed(order.slot);
             }
         }
@@ -112,7 +112,7 @@ impl LiveState {
             let Some(upload) = self.uploads.remove(&id) else { continue };
             match result {
                 Ok(name) => {
-                    self.failing = Failing::default();
+                    self.failing.remove(&upload.slot);
                     let pointer = SnapshotPointer { key: name.into(), ..upload.sealed_hash };
                     match upload.cut {
                         Some(drain) => self.live.cut(upload.slot, drain, pointer),
@@ -122,7 +122,7 @@ impl LiveState {
                 Err(error) => {
                     let unit = &life.surroundings.units[upload.slot as usize].1;
                     tracing::warn!(%unit, seq = upload.seq.0, %error, "snapshot was not stored");
-                    self.failing.failed(unit, &error, now);
+                    self.failing.entry(upload.slot).or_default().failed(unit, &error, now);
                     match upload.cut {
                         Some(drain) => drop(self.cuts.insert(upload.slot, drain)),
                         None => self.live.snapshot_failed(upload.slot),
