@@ -18,6 +18,7 @@ all_checks() {
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
   phase 'simulation: no defence' 2m "$(program simulate)" --seeds 200 --mutants
   cluster_is_up
+  check_kafka
   phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --rate 1000 --seconds 20 --kills 2 --open-kills 2 --restore-kills 1
   check_cluster
@@ -25,7 +26,6 @@ all_checks() {
 
 check_acceptance() {
   all_checks
-  check_kafka
   phase 'simulation: 1000 seeds, twice' 30m "$(program simulate)" --seeds 1000 --twice
   phase 'audit: plain workers' 15m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --restart-broker 'e2e/bed/bed kafka restart'

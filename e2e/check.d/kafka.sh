@@ -8,9 +8,11 @@ kafka_is_up() {
   eval "$(e2e/bed/bed env)"
 }
 
-# The door to the log does on Kafka what it does in memory, also when the network fails.
+# The door to the log does on Kafka what it does in memory, also when the network fails; and the program takes bad records,
+# missing topics and brokers that are down as docs/reference/bad-input.md says. Needs the programs to be built.
 check_kafka() {
   kafka_is_up
-  phase 'kafka: conformance' 15m env KAFKA="$KAFKA" cargo test --profile ci --locked -p connect \
-    --features kafka-tests --test conformance_kafka --test kafka_faults
+  phase 'kafka: conformance, bad input' 15m env KAFKA="$KAFKA" cargo test --profile ci --locked --workspace \
+    --features connect/kafka-tests,e2e/kafka-tests \
+    --test conformance_kafka --test kafka_faults --test bad_input_kafka
 }

@@ -17,6 +17,7 @@ mod kept;
 mod life;
 mod live;
 mod measure;
+mod poison;
 mod setup;
 mod tally;
 mod unit;
@@ -29,6 +30,7 @@ pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 use crate::pod::{Intents, Report, WindowReport};
 use control::call::bounded_message;
 use control::status::{Problem, UnitState, WorkerStatus};
+use control::{Condition, Reason};
 use life::{Life, Stop};
 use measure::Rate;
 use pipeline::plan::{NodeKind, Plan};
@@ -80,6 +82,9 @@ pub struct Worker<E: Environment> {
     was_live: bool,
     /// What the last life missed in the log or among the snapshots.
     gone: Option<String>,
+    live_since_ms: u64,
+    /// Lives in a row that ended before they had committed anything.
+    barren: u32,
     /// What was counted in the lives that are over.
     tally: Tally,
     rate: Rate,
@@ -112,6 +117,8 @@ impl<E: Environment> Worker<E> {
             restarts: 0,
             was_live: false,
             gone: None,
+            live_since_ms: 0,
+            barren: 0,
             tally: Tally::default(),
             rate: Rate::default(),
         }
@@ -134,9 +141,10 @@ impl<E: Environment> Worker<E> {
         if self.life.is_none() && now.monotonic_ms < self.retry_at_ms {
             return Step::Waited;
         }
-        match self.advance(now, wait, intents) {
-            Ok(step) => step,
-            Err(stop) => self.stopped(stop, now),
+        match poison::caught(|| self.advance(now, wait, intents)) {
+            Ok(Ok(step)) => step,
+            Ok(Err(stop)) => self.stopped(stop, now),
+            Err(cause) => self.stopped(Stop::Failed(WorkerError::Panic { cause }), now),
         }
     }
 
@@ -150,11 +158,17 @@ impl<E: Environment> Worker<E> {
         let step = life.step(&self.setup, &mut self.environment, self.timing, now, wait, intents)?;
         if life.is_live() && !self.was_live {
             self.was_live = true;
-            self.retries = 0;
+            self.live_since_ms = now.monotonic_ms;
             self.aside = 0;
             self.gone = None;
-            self.problem = None;
             tracing::info!(worker = self.setup.worker.0, phase = "Live", "live");
+        }
+        // What failed live may fail again at the first commit: only one that succeeds shows that it is over.
+        let lasts = now.monotonic_ms >= self.live_since_ms + RETRY_MS.1;
+        if self.was_live && (self.barren == 0 || life.has_committed() || lasts) {
+            self.barren = 0;
+            self.retries = 0;
+            self.problem = None;
         }
         if step == Step::Finished {
             self.end = Some(End::Finished);
@@ -165,16 +179,22 @@ impl<E: Environment> Worker<E> {
     /// A life is over.
     fn stopped(&mut self, stop: Stop, now: Now) -> Step {
         let last_words = self.life.as_ref().map(|_| self.report());
+        let committed = self.life.as_ref().is_some_and(Life::has_committed);
         if let Some(life) = self.life.take() {
             self.tally.add(life.tally().unwrap_or(&Tally::default()));
         }
         if std::mem::take(&mut self.was_live) {
             self.restarts += 1;
+            self.barren = if committed { 0 } else { self.barren + 1 };
         }
         let worker = self.setup.worker.0;
         match stop {
             Stop::StartOver { previous, why } => {
                 tracing::info!(worker, why, "starts over");
+                // Once may be chance, and a hand-over must not wait for it.
+                if self.barren > 1 {
+                    self.failed_again(why, now);
+                }
                 self.comeback = previous.map_or(Comeback::Fresh, |previous| Comeback::Lost {
                     previous,
                     attempt: self.aside,
@@ -216,13 +236,33 @@ impl<E: Environment> Worker<E> {
         let since_ms =
             self.problem.as_ref().filter(|p| p.reason == Some(reason)).map_or(now.wall_ms, |p| p.since_ms);
         let message = bounded_message(message);
+        let component = error.component().map(str::to_owned);
         self.problem =
-            Some(Problem { reason: Some(reason), condition, component: None, message, permanent, since_ms });
+            Some(Problem { reason: Some(reason), condition, component, message, permanent, since_ms });
         self.comeback = Comeback::Fresh;
         if permanent {
             self.end = Some(End::Failed);
             return;
         }
+        self.back_off(now);
+    }
+
+    /// Several lives in a row went live and could not commit.
+    fn failed_again(&mut self, why: &str, now: Now) {
+        let message = format!("nothing was committed in {} lives in a row: {why}", self.barren);
+        let since_ms = self.problem.as_ref().map_or(now.wall_ms, |problem| problem.since_ms);
+        self.problem = Some(Problem {
+            reason: Some(Reason::BrokerUnreachable),
+            condition: Condition::SinksConnected,
+            component: None,
+            message,
+            permanent: false,
+            since_ms,
+        });
+        self.back_off(now);
+    }
+
+    fn back_off(&mut self, now: Now) {
         let (first, last) = RETRY_MS;
         self.retry_at_ms = now.monotonic_ms + (first << self.retries.min(10)).min(last);
         self.retries += 1;

@@ -43,9 +43,41 @@ pub struct TopicInfo {
     pub id: String,
     /// Number of partitions.
     pub partitions: u32,
-    /// `max.message.bytes`.
+    /// `max.message.bytes`; compared with [`RecordBatch::log_bytes`].
     pub message_bytes_max: usize,
+    /// `cleanup.policy` contains `compact`: a record without a key is refused.
+    pub compacted: bool,
+    /// The timestamps that it takes.
+    pub timestamps: TimestampBounds,
 }
+
+/// How far from the broker's clock the timestamp of a record may be, in milliseconds; `i64::MAX` is without bound
+/// (`message.timestamp.before.max.ms`, `message.timestamp.after.max.ms`, and the type `LogAppendTime`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampBounds {
+    /// Into the past.
+    pub before_max_ms: i64,
+    /// Into the future.
+    pub after_max_ms: i64,
+}
+
+impl TimestampBounds {
+    /// Everything is taken.
+    pub const NONE: Self = Self { before_max_ms: i64::MAX, after_max_ms: i64::MAX };
+
+    /// True when a record with this timestamp is taken at `now_ms`; what is closer than `margin_ms` to a bound is not.
+    pub fn takes(self, timestamp_ms: i64, now_ms: i64, margin_ms: i64) -> bool {
+        let ahead = timestamp_ms.saturating_sub(now_ms).saturating_add(margin_ms);
+        let behind = now_ms.saturating_sub(timestamp_ms).saturating_add(margin_ms);
+        (ahead <= self.after_max_ms || self.after_max_ms == i64::MAX)
+            && (behind <= self.before_max_ms || self.before_max_ms == i64::MAX)
+    }
+}
+
+/// `max.message.bytes` of a topic of our own. Blocks are cut at half a megabyte, but one group, or one record that travels
+/// whole with what a `map` made of it, is never cut: with records of 1 MiB, 16 key fields and 64 texts of 64 KiB each it
+/// stays below this. It is also the most that brokers of common services allow.
+pub const OWN_MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// How a topic of our own is made; the settings of exactly-once are fixed (`cleanup.policy=delete`, no retention by time
 /// or size, no unclean leader election, `min.insync.replicas=2` where there are three replicas).
@@ -106,7 +138,7 @@ pub enum IoError {
     TooLarge {
         /// Topic.
         topic: String,
-        /// Size of key and value.
+        /// Size of key, value and headers.
         bytes: usize,
     },
     /// Credentials or rights were refused.
@@ -133,6 +165,16 @@ pub enum IoError {
         /// What the client said.
         detail: String,
     },
+}
+
+impl IoError {
+    /// The broker will say the same the next time: who writes tells the user, and tries again after a while.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge { .. } | Self::Denied { .. } | Self::Refused { .. } | Self::TopicNotFound { .. }
+        )
+    }
 }
 
 /// The log as one worker sees it. Calls may block up to the client's time-outs; the in-memory side never blocks.

@@ -283,12 +283,10 @@ impl State {
         let partitions = topic.partitions.len() as u32;
         let mut routes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for row in 0..records.len() {
-            let (key, value) = (records.key(row), records.value(row));
-            let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-            if bytes > topic.message_bytes_max {
-                return Err(IoError::TooLarge { topic: name.to_owned(), bytes });
+            if records.log_bytes(row) > topic.message_bytes_max {
+                return Err(IoError::TooLarge { topic: name.to_owned(), bytes: records.record_bytes(row) });
             }
-            let partition = partition_of(to, key, partitions);
+            let partition = partition_of(to, records.key(row), partitions);
             if partition >= partitions {
                 return Err(IoError::TopicNotFound { topic: name.to_owned() });
             }

@@ -259,6 +259,11 @@ pub(crate) fn takes(function: AggregateFunction) -> TagSet {
     set
 }
 
+/// True when a function keeps a text that it takes.
+pub(crate) fn keeps_text(function: AggregateFunction) -> bool {
+    matches!(function, AggregateFunction::Min | AggregateFunction::Max)
+}
+
 /// True when a function can take a value.
 pub(crate) fn accepts(function: AggregateFunction, input: Input<'_>, value: Value) -> bool {
     takes(function).contains(value.tag) || (value.tag == Tag::Decimal && decimal(input, value).is_some())

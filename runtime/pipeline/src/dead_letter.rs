@@ -5,12 +5,19 @@
 use crate::effect::Effects;
 use crate::plan::SinkId;
 use crate::record::{NewRecord, RecordBatch};
+use crate::spec::defaults;
 use sha2::{Digest, Sha256};
 
-/// The largest record that is decoded: key and value together.
-pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
+/// The largest record that is looked into or made: key, value and headers together.
+pub(crate) const RECORD_BYTES_MAX: usize = defaults::RECORD_BYTES_MAX;
 /// What is left of the key, of the value and of all headers of a record that is too large.
 const STUB_PART_BYTES: usize = 64 << 10;
+/// The longest message in a header.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Headers of ours; of a stub that has no room for all headers these are kept.
+const OWN_HEADERS: [&[u8]; 2] = [b"__connect.errors.", b"weir."];
+/// Says that a record is a stub.
+const TRUNCATED: &[u8] = b"weir.truncated";
 
 /// Why a record became a dead letter; the name is the value of `__connect.errors.exception.class.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +98,12 @@ impl Desk<'_> {
         let Some(sink) = self.sink else { return };
         let (batch, row) = record;
         let letters = out.output(sink);
-        if record_bytes(batch, row) > RECORD_BYTES_MAX {
-            push_stub(letters, batch, row);
+        if batch.record_bytes(row) > RECORD_BYTES_MAX {
+            push_stub(letters, batch, row, usize::MAX);
         } else {
             letters.push_from(batch, row);
         }
-        let mut header = |name: &str, value: &str| {
-            // Of a record that was a dead letter before, the first cause counts.
-            if !batch.headers(row).any(|(present, _)| present == name.as_bytes()) {
-                letters.push_header(name.as_bytes(), Some(value.as_bytes()));
-            }
-        };
+        let mut header = |name: &str, value: &str| push_once(letters, (batch, row), name, value);
         if let Some(topic) = place.topic {
             header("__connect.errors.topic", topic);
             header("__connect.errors.partition", &place.partition.to_string());
@@ -110,34 +112,126 @@ impl Desk<'_> {
         header("__connect.errors.connector.name", self.pipeline);
         header("__connect.errors.stage", step);
         header("__connect.errors.exception.class.name", fault.reason.name());
-        header("__connect.errors.exception.message", &fault.message);
+        header("__connect.errors.exception.message", cut_text(&fault.message, MESSAGE_BYTES_MAX));
     }
 }
 
-/// Bytes of the key and the value of a record.
-pub(crate) fn record_bytes(batch: &RecordBatch, row: usize) -> usize {
-    let record = &batch.records()[row];
-    record.key.map_or(0, |key| key.len as usize) + record.value.map_or(0, |value| value.len as usize)
+/// Why the topic of a sink can never take a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is larger than the topic's `max.message.bytes`, which is given.
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// It has no key, and the topic is compacted.
+    NoKey,
 }
 
-/// Appends what is left of a record that is too large for where it should go: the first 64 KiB of key and value, their
-/// SHA-256 and sizes, and the headers if they are small.
-pub fn push_stub(to: &mut RecordBatch, batch: &RecordBatch, row: usize) {
-    let record = &batch.records()[row];
-    let (key, value) = (batch.key(row), batch.value(row));
-    let cut = |part: Option<&'_ [u8]>| part.map(|part| part.len().min(STUB_PART_BYTES));
-    to.push(NewRecord {
-        offset: record.offset,
-        timestamp_ms: record.timestamp_ms,
-        key: key.zip(cut(key)).map(|(key, len)| &key[..len]),
-        value: value.zip(cut(value)).map(|(value, len)| &value[..len]),
-    });
+/// Appends the dead letter of a record that the engine made, and that the topic of sink `sink` cannot take: whole where
+/// the dead-letter topic takes `limit` bytes, else a stub. False when not even a stub fits: then nothing is appended.
+pub fn push_refused(
+    to: &mut RecordBatch,
+    record: (&RecordBatch, usize),
+    refusal: Refusal,
+    names: &SinkNames<'_>,
+    limit: usize,
+) -> bool {
+    let (batch, row) = record;
+    let (reason, message) = match refusal {
+        Refusal::TooLarge { limit } => (
+            Reason::RecordTooLarge,
+            format!(
+                "the record takes {} bytes, topic `{}` of sink `{}` takes {limit} (max.message.bytes)",
+                batch.log_bytes(row),
+                names.topic,
+                names.sink
+            ),
+        ),
+        Refusal::NoKey => (
+            Reason::KeyMissing,
+            format!(
+                "the record has no key, topic `{}` of sink `{}` is compacted and takes none without",
+                names.topic, names.sink
+            ),
+        ),
+    };
+    let mut letter = RecordBatch::new();
+    letter.push_from(batch, row);
+    let mut header = |name: &str, value: &str| push_once(&mut letter, record, name, value);
+    header("__connect.errors.connector.name", names.pipeline);
+    header("__connect.errors.stage", names.sink);
+    header("__connect.errors.exception.class.name", reason.name());
+    header("__connect.errors.exception.message", &message);
+    header("weir.sink", names.sink);
+    push_letter(to, &letter, 0, limit)
+}
+
+/// The names that a dead letter of a sink carries.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkNames<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The sink that could not take the record.
+    pub sink: &'a str,
+    /// Its topic.
+    pub topic: &'a str,
+}
+
+/// Appends a dead letter: whole if it takes at most `limit` bytes in the log, else as a stub. False when not even that
+/// fits.
+pub fn push_letter(to: &mut RecordBatch, batch: &RecordBatch, row: usize, limit: usize) -> bool {
+    if batch.log_bytes(row) <= limit {
+        to.push_from(batch, row);
+        return true;
+    }
+    push_stub(to, batch, row, limit)
+}
+
+/// Appends what is left of a record that is too large for where it should go, in at most `limit` bytes of the log: the
+/// first 64 KiB of key and value, their SHA-256 and sizes, and the headers if they are small. Where that does not fit,
+/// the value gets shorter, then the key, then only headers of ours are left. False when not even they fit.
+fn push_stub(to: &mut RecordBatch, batch: &RecordBatch, row: usize, limit: usize) -> bool {
     let header_bytes: usize =
         batch.headers(row).map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
-    if header_bytes <= STUB_PART_BYTES {
-        batch.headers(row).for_each(|(name, value)| to.push_header(name, value));
+    if header_bytes <= STUB_PART_BYTES && push_cut(to, batch, row, |_| true, limit) {
+        return true;
     }
-    to.push_header(b"weir.truncated", Some(b"true"));
+    let is_own = |name: &[u8]| OWN_HEADERS.iter().any(|own| name.starts_with(own));
+    push_cut(to, batch, row, is_own, limit)
+}
+
+/// A stub with the headers that `keep` says, if it can be made to fit.
+fn push_cut(
+    to: &mut RecordBatch,
+    batch: &RecordBatch,
+    row: usize,
+    keep: impl Fn(&[u8]) -> bool,
+    limit: usize,
+) -> bool {
+    let record = &batch.records()[row];
+    let (key, value) = (batch.key(row), batch.value(row));
+    let mut headers = RecordBatch::new();
+    headers.push(NewRecord::default());
+    batch.headers(row).filter(|(name, _)| keep(name)).for_each(|(name, value)| {
+        headers.push_header(name, value);
+    });
+    // A stub of a stub keeps what the first one says of the whole record.
+    if !batch.headers(row).any(|(name, _)| name == TRUNCATED) {
+        push_facts(&mut headers, key, value);
+    }
+    let Some(room) = limit.checked_sub(headers.log_bytes(0)) else { return false };
+    let key = key.map(|key| &key[..key.len().min(STUB_PART_BYTES).min(room)]);
+    let room = room - key.map_or(0, <[u8]>::len);
+    let value = value.map(|value| &value[..value.len().min(STUB_PART_BYTES).min(room)]);
+    to.push(NewRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, key, value });
+    headers.headers(0).for_each(|(name, value)| to.push_header(name, value));
+    true
+}
+
+/// Says that a record is a stub, and what the whole one was.
+fn push_facts(to: &mut RecordBatch, key: Option<&[u8]>, value: Option<&[u8]>) {
+    to.push_header(TRUNCATED, Some(b"true"));
     for (part, hash, size) in [(value, "weir.sha256", "weir.size"), (key, "weir.key.sha256", "weir.key.size")]
     {
         if let Some(part) = part
@@ -149,6 +243,19 @@ pub fn push_stub(to: &mut RecordBatch, batch: &RecordBatch, row: usize) {
     }
 }
 
+/// Adds a header to the letter pushed last. Of a record that was a dead letter before, the first cause counts.
+fn push_once(letters: &mut RecordBatch, record: (&RecordBatch, usize), name: &str, value: &str) {
+    let (batch, row) = record;
+    if !batch.headers(row).any(|(present, _)| present == name.as_bytes()) {
+        letters.push_header(name.as_bytes(), Some(value.as_bytes()));
+    }
+}
+
+/// The beginning of a text, cut between characters.
+fn cut_text(text: &str, bytes_max: usize) -> &str {
+    if text.len() <= bytes_max { text } else { &text[..text.floor_char_boundary(bytes_max)] }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -156,3 +263,6 @@ fn hex(bytes: &[u8]) -> String {
         .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,12 @@
 //!
 //! The same type carries what was fetched and what is to be produced, so that neither side allocates per record.
 
+/// What a record costs in the log beside key, value and headers: its batch's header (61 bytes) and its own lengths,
+/// generously.
+const RECORD_OVERHEAD: usize = 128;
+/// What a header costs beside its name and value: two lengths.
+const HEADER_OVERHEAD: usize = 10;
+
 /// A slice of a buffer: start and length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Span {
@@ -161,6 +167,27 @@ impl RecordBatch {
         let record = self.records[row];
         let range = record.headers_start as usize..(record.headers_start + record.headers_len) as usize;
         self.headers[range].iter().map(|(n, v)| (&self.bytes[n.range()], v.map(|v| &self.bytes[v.range()])))
+    }
+
+    /// Bytes of the key, the value and the headers of a record.
+    pub fn record_bytes(&self, row: usize) -> usize {
+        let part = |span: Option<Span>| span.map_or(0, |span| span.len as usize);
+        let record = self.records[row];
+        let headers = record.headers_start as usize..(record.headers_start + record.headers_len) as usize;
+        let headers = self.headers[headers].iter().map(|(name, value)| name.len as usize + part(*value));
+        part(record.key) + part(record.value) + headers.sum::<usize>()
+    }
+
+    /// The most that a record can take in the log: uncompressed, in a batch of its own. What a topic takes
+    /// (`max.message.bytes`) is compared with this, so that the answer does not depend on neighbours or compression.
+    pub fn log_bytes(&self, row: usize) -> usize {
+        let headers = self.records[row].headers_len as usize;
+        self.record_bytes(row) + RECORD_OVERHEAD + headers * HEADER_OVERHEAD
+    }
+
+    /// True when no record can take more than `limit` in the log: a look at the whole instead of at each record.
+    pub fn is_surely_within(&self, limit: usize) -> bool {
+        self.bytes.len() + RECORD_OVERHEAD + self.headers.len() * HEADER_OVERHEAD <= limit
     }
 
     /// The offset after the last record, or none when empty.

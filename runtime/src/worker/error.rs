@@ -32,6 +32,32 @@ pub enum WorkerError {
         /// What was probably meant.
         hint: String,
     },
+    /// What was to be written.
+    #[error(transparent)]
+    Write(IoError),
+    /// The engine panicked over these records, and would again.
+    #[error("{place}: the engine failed: {cause}; this is a bug of weir: report it with these records")]
+    Poison {
+        /// Unit, topic and offsets.
+        place: String,
+        /// What the panic said.
+        cause: String,
+    },
+    /// Something else panicked.
+    #[error("the worker failed: {cause}; this is a bug of weir")]
+    Panic {
+        /// What the panic said.
+        cause: String,
+    },
+    /// Records that the engine refuses as a whole.
+    #[error("{place}")]
+    Batch {
+        /// Unit, topic and offsets.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<WorkerError>,
+    },
     /// The journal, or what it points to, cannot give back the state.
     #[error(transparent)]
     Restore(RestoreError),
@@ -138,7 +164,7 @@ impl WorkerError {
     pub fn fails_closed(&self) -> bool {
         match self {
             Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
-            Self::NoTopic { .. } => false,
+            Self::Write(_) | Self::NoTopic { .. } => false,
             Self::Store { source, .. } => source.is_loss(),
             _ => true,
         }
@@ -157,8 +183,21 @@ impl WorkerError {
                 (Condition::Checkpointed, Reason::StateIncompatible)
             }
             Self::Io(_) => (Condition::SourcesConnected, Reason::BrokerUnreachable),
+            Self::Write(IoError::TopicNotFound { .. }) => (Condition::SinksConnected, Reason::TopicNotFound),
+            Self::Write(IoError::Denied { .. }) => (Condition::SinksConnected, Reason::AuthFailed),
+            Self::Write(_) => (Condition::SinksConnected, Reason::SinkUnavailable),
+            Self::Poison { .. } | Self::Panic { .. } => (Condition::Ready, Reason::CrashLooping),
+            Self::Batch { source, .. } => source.shown_as(),
             Self::Store { .. } => (Condition::Checkpointed, Reason::CheckpointFailing),
             _ => (Condition::Checkpointed, Reason::StateIncompatible),
+        }
+    }
+
+    /// The source or sink that it is about.
+    pub fn component(&self) -> Option<&str> {
+        match self {
+            Self::NoTopic { name, .. } => Some(name),
+            _ => None,
         }
     }
 }

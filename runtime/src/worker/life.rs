@@ -142,6 +142,11 @@ impl<Io: KafkaIo> Life<Io> {
         self.live.is_some()
     }
 
+    /// True once it is live and has committed.
+    pub fn has_committed(&self) -> bool {
+        self.live.as_ref().is_some_and(LiveState::has_committed)
+    }
+
     /// Its random id.
     pub fn incarnation(&self) -> Incarnation {
         self.me.owner.incarnation
@@ -158,9 +163,10 @@ impl<Io: KafkaIo> Life<Io> {
         intents: &Intents,
     ) -> Result<Step, Stop> {
         if let Some(mut live) = self.live.take() {
-            let step = live.step(self, setup, environment, now, wait, intents)?;
+            let step = live.step(self, setup, environment, now, wait, intents);
+            // Kept when it failed, too: what it has committed is counted.
             self.live = Some(live);
-            return Ok(step);
+            return step;
         }
         if intents.stop {
             return Ok(Step::Finished);

@@ -2,12 +2,14 @@
 //!
 //! While a commit is in flight the next batches are read and applied into memory; only producing waits.
 
+mod fit;
 mod sources;
 mod write;
 mod snapshots;
 mod trim;
 mod drain;
 
+use super::error::WorkerError;
 use super::life::{Life, Route, Stop};
 use super::measure::Behind;
 use super::setup::{Environment, Setup};
@@ -159,7 +161,9 @@ impl LiveState {
             }
             Ok(Some(CommitOutcome::Committed)) => Outcome::Committed,
             Ok(Some(CommitOutcome::Aborted)) => Outcome::Aborted,
-            Ok(Some(CommitOutcome::Unknown)) | Err(_) => Outcome::Unknown,
+            Ok(Some(CommitOutcome::Unknown)) => Outcome::Unknown,
+            Err(error) if error.is_refusal() => return Err(Stop::Failed(WorkerError::Write(error))),
+            Err(_) => Outcome::Unknown,
         };
         let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
         self.permit = Some(permit);
@@ -256,7 +260,7 @@ impl LiveState {
             return Ok(());
         }
         let clock_ms = self.live.batch_clock(slot, now.wall_ms);
-        let effects = member.engine()?.apply(at, batch, clock_ms)?;
+        let effects = member.apply(at, batch, clock_ms)?;
         self.live.applied(slot, at, batch, clock_ms);
         self.keep(setup, member, effects);
         if let Some(source) = self.channels.iter_mut().find(|s| s.member == member_index && s.at == at) {
@@ -322,7 +326,7 @@ impl LiveState {
         for member in &mut life.members {
             let running = self.live.standing(member.slot as Slot) != Some(Standing::Released(None));
             if running && (member.dirty || member.engine()?.needs_commit()) {
-                let effects = member.engine()?.boundary();
+                let effects = member.boundary()?;
                 self.keep(setup, member, effects);
                 member.dirty = false;
             }
@@ -333,6 +337,9 @@ impl LiveState {
         self.flight = Some(flight);
         self.write(life, setup, environment, &records, now).map_err(|error| {
             tracing::warn!(worker = setup.worker.0, %error, "a transaction could not be written");
+            if error.is_refusal() {
+                return Stop::Failed(WorkerError::Write(error));
+            }
             life.start_over("a transaction could not be written")
         })?;
         for order in self.live.snapshots_due(now.monotonic_ms) {
@@ -353,6 +360,11 @@ impl LiveState {
             || self.channels.iter().all(|source| environment.end_of_input(&source.partition).is_some());
         let done = |member: &Member| member.engine.as_ref().is_some_and(Engine::is_finished);
         environment.is_bounded() && bounded() && life.members.iter().all(done)
+    }
+
+    /// True once a commit of this life is known to be committed.
+    pub fn has_committed(&self) -> bool {
+        self.last_commit_ms.is_some()
     }
 
     /// How far a unit is.

@@ -86,8 +86,8 @@ pub struct Surroundings {
     pub journals: Vec<TopicPartition>,
     /// Who owns what.
     pub placement: PlacementHash,
-    /// Largest record of each sink's topic, in bytes; none for a sink that is no topic.
-    pub sink_bytes_max: Vec<Option<usize>>,
+    /// What the topic of each sink takes; none for a sink that is no topic.
+    pub sink_topics: Vec<Option<TopicInfo>>,
 }
 
 impl Surroundings {
@@ -98,7 +98,7 @@ impl Surroundings {
             .zip(plan.sources())
             .map(|(id, source)| existing(io, SOURCE, &source.name, source_topic(plan, SourceId(id))))
             .collect::<Result<Vec<_>, _>>()?;
-        let sink_bytes_max = sinks(plan, io)?;
+        let sink_topics = sinks(plan, io)?;
         let mut topology = first_topology(plan, sources.iter().map(|topic| topic.partitions).collect());
         for (index, stage) in plan.stages().iter().enumerate() {
             let (id, name) = (StageId(index as u16), setup.identity.commits_topic(&stage.name));
@@ -113,7 +113,7 @@ impl Surroundings {
         let table = units.iter().map(|(_, unit)| (unit, WorkerIndex(unit.index % setup.workers)));
         let placement = PlacementHash::of(table);
         let source_ids = sources.into_iter().map(|topic| topic.id).collect();
-        Ok(Self { topology, source_ids, placement, units, journals, sink_bytes_max })
+        Ok(Self { topology, source_ids, placement, units, journals, sink_topics })
     }
 
     /// True when the placement gives the unit to this worker.
@@ -134,13 +134,11 @@ fn journals(setup: &Setup, topology: &Topology) -> (Vec<(StageId, UnitId)>, Vec<
     (units, journals)
 }
 
-fn sinks(plan: &Plan, io: &mut impl KafkaIo) -> Result<Vec<Option<usize>>, WorkerError> {
+fn sinks(plan: &Plan, io: &mut impl KafkaIo) -> Result<Vec<Option<TopicInfo>>, WorkerError> {
     let mut all = Vec::new();
     for sink in plan.sinks() {
         all.push(match &sink.connector {
-            SinkConnector::Kafka { topic, .. } => {
-                Some(existing(io, SINK, &sink.name, topic)?.message_bytes_max)
-            }
+            SinkConnector::Kafka { topic, .. } => Some(existing(io, SINK, &sink.name, topic)?),
             SinkConnector::File { .. } | SinkConnector::Log => None,
         });
     }

@@ -53,6 +53,11 @@ impl Counting {
         self.in_flight = std::mem::take(&mut self.open);
     }
 
+    /// Not everything of the commit that is being written could be written as it was made.
+    pub fn correct(&mut self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.in_flight.counters);
+    }
+
     /// That commit is committed.
     pub fn committed(&mut self) {
         self.committed.add(&std::mem::take(&mut self.in_flight));

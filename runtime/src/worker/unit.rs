@@ -98,15 +98,15 @@ impl Member {
                 ReplayStep::Follow { claim, .. } => self.follow(setup, topology, &claim)?,
                 ReplayStep::Assign(positions) => assign = Some(positions),
                 ReplayStep::Apply { at, batch, clock_ms } => {
-                    let effects = self.engine()?.apply(at, &batch, clock_ms)?;
+                    let effects = self.apply(at, &batch, clock_ms)?;
                     self.replayed.add(&effects);
                 }
                 ReplayStep::Tick { tick, clock_ms } => {
-                    let effects = self.engine()?.tick(tick, clock_ms);
+                    let effects = self.tick(tick, clock_ms)?;
                     self.replayed.add(&effects);
                 }
                 ReplayStep::Commit { .. } => {
-                    let effects = self.engine()?.boundary();
+                    let effects = self.boundary()?;
                     self.replayed.add(&effects);
                     let digest = std::mem::take(&mut self.replayed).digest();
                     self.replay.committed(digest).map_err(WorkerError::Restore)?;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// How long an admin client is used.
 const ADMIN_LIFE: Duration = Duration::from_mins(10);
 
-/// What a record costs in its batch beside key, value and headers, generously.
-const RECORD_OVERHEAD: usize = 128;
+/// What a batch costs beside its records, generously.
+const BATCH_HEADER: usize = 128;
 
 /// A door to Kafka with a transactional id of its own.
 pub struct Io {
@@ -73,7 +73,8 @@ impl Io {
 
     /// Keeps the client from putting more into one request than the topic takes.
     fn make_room(&mut self, topic: &str, bytes: usize, limit: usize) -> Result<(), IoError> {
-        if limit > BATCH_BYTES + RECORD_OVERHEAD {
+        // The client cuts before this, except behind a single record, which was looked at.
+        if limit > BATCH_BYTES + BATCH_HEADER {
             return Ok(());
         }
         let queued = self.queued.entry(topic.to_owned()).or_default();
@@ -126,15 +127,9 @@ impl KafkaIo for Io {
 
     fn produce(&mut self, topic: &str, to: Partitioning, records: &RecordBatch) -> Result<(), IoError> {
         let info = self.known(topic)?;
-        let size =
-            |row: usize| records.key(row).map_or(0, <[u8]>::len) + records.value(row).map_or(0, <[u8]>::len);
         for row in 0..records.len() {
-            let headers: usize = records
-                .headers(row)
-                .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + 10)
-                .sum();
-            if size(row) + headers + RECORD_OVERHEAD > info.message_bytes_max {
-                return Err(IoError::TooLarge { topic: topic.to_owned(), bytes: size(row) });
+            if records.log_bytes(row) > info.message_bytes_max {
+                return Err(IoError::TooLarge { topic: topic.to_owned(), bytes: records.record_bytes(row) });
             }
             if partition_of(to, records.key(row), info.partitions) >= info.partitions {
                 return Err(IoError::TopicNotFound { topic: topic.to_owned() });
@@ -142,7 +137,7 @@ impl KafkaIo for Io {
         }
         for row in 0..records.len() {
             let partition = partition_of(to, records.key(row), info.partitions);
-            self.make_room(topic, size(row) + RECORD_OVERHEAD, info.message_bytes_max)?;
+            self.make_room(topic, records.log_bytes(row), info.message_bytes_max)?;
             self.writer.produce(topic, partition, records, row)?;
         }
         self.writer.serve();
@@ -195,10 +190,13 @@ impl KafkaIo for Io {
             self.known.remove(topic);
             return Ok(None);
         };
+        let limits = self.admin()?.0.limits(topic)?;
         let info = TopicInfo {
             id: found.id,
             partitions: found.partitions,
-            message_bytes_max: self.admin()?.0.message_bytes_max(topic)?,
+            message_bytes_max: limits.message_bytes_max,
+            compacted: limits.compacted,
+            timestamps: limits.timestamps,
         };
         self.known.insert(topic.to_owned(), info.clone());
         Ok(Some(info))

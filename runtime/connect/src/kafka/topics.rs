@@ -5,7 +5,7 @@ use super::error::Origin;
 use super::lookup::list;
 use super::settings::Settings;
 use super::wire::{Asked, TopicMetadata, Wire};
-use crate::door::{IoError, NewTopic, TopicPartition};
+use crate::door::{IoError, NewTopic, OWN_MESSAGE_BYTES_MAX, TimestampBounds, TopicPartition};
 use futures::executor::block_on;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic as Made, ResourceSpecifier, TopicReplication,
@@ -21,11 +21,19 @@ const SETTINGS: [(&str, &str); 4] = [
     ("retention.bytes", "-1"),
     ("unclean.leader.election.enable", "false"),
 ];
+const MESSAGE_BYTES: &str = "max.message.bytes";
 const MIN_INSYNC: &str = "min.insync.replicas";
 /// From so many copies on, two have to confirm.
 const REPLICATED: usize = 3;
 /// How long a new topic may take to be known by the broker that we ask.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
+
+/// What the settings of a topic say about the records that it takes.
+pub(super) struct Limits {
+    pub message_bytes_max: usize,
+    pub compacted: bool,
+    pub timestamps: TimestampBounds,
+}
 
 pub(super) struct Topics {
     client: AdminClient<Context>,
@@ -48,13 +56,26 @@ impl Topics {
         Ok(Self { client, options, bootstrap, replication })
     }
 
-    /// `max.message.bytes` of a topic.
-    pub fn message_bytes_max(&self, topic: &str) -> Result<usize, IoError> {
+    /// What a topic takes.
+    pub fn limits(&self, topic: &str) -> Result<Limits, IoError> {
         let settings = self.settings(topic)?;
-        let found = settings.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
-        found.and_then(|value| value.parse().ok()).ok_or_else(|| IoError::Lost {
+        let text = |name: &str| settings.get(name).and_then(|entry| entry.value.as_deref());
+        let found = text(MESSAGE_BYTES).and_then(|value| value.parse().ok());
+        let message_bytes_max = found.ok_or_else(|| IoError::Lost {
             operation: "describe",
-            detail: format!("topic `{topic}` has no max.message.bytes"),
+            detail: format!("topic `{topic}` has no {MESSAGE_BYTES}"),
+        })?;
+        let own_time = text("message.timestamp.type") == Some("LogAppendTime");
+        let bound = |name: &str| {
+            text(name).filter(|_| !own_time).and_then(|value| value.parse().ok()).unwrap_or(i64::MAX)
+        };
+        Ok(Limits {
+            message_bytes_max,
+            compacted: text("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+            timestamps: TimestampBounds {
+                before_max_ms: bound("message.timestamp.before.max.ms"),
+                after_max_ms: bound("message.timestamp.after.max.ms"),
+            },
         })
     }
 
@@ -117,7 +138,9 @@ impl Topics {
     fn make(&self, missing: &[&NewTopic], wire: &mut Wire) -> Result<(), IoError> {
         let brokers = wire.metadata(Asked::Brokers)?.brokers;
         let copies = self.replication.map_or(brokers.clamp(1, REPLICATED), usize::from);
-        let wanted: Vec<Made<'_>> = missing.iter().map(|topic| with_settings(topic, copies)).collect();
+        let bytes = OWN_MESSAGE_BYTES_MAX.to_string();
+        let wanted: Vec<Made<'_>> =
+            missing.iter().map(|topic| with_settings(topic, copies, &bytes)).collect();
         let done = block_on(self.client.create_topics(&wanted, &self.options));
         let origin = self.origin("make topics", None);
         for result in done.map_err(|error| origin.error(&error, self.context()))? {
@@ -162,6 +185,10 @@ impl Topics {
                 return Err(refused(name, &is, must));
             }
         }
+        let bytes = value(MESSAGE_BYTES);
+        if bytes.parse().is_ok_and(|bytes: usize| bytes < OWN_MESSAGE_BYTES_MAX) {
+            return Err(refused(MESSAGE_BYTES, &bytes, &format!("at least {OWN_MESSAGE_BYTES_MAX}")));
+        }
         let insync = value(MIN_INSYNC);
         if found.replicas >= REPLICATED && insync.parse().is_ok_and(|insync: u32| insync < 2) {
             return Err(refused(MIN_INSYNC, &insync, "at least 2"));
@@ -205,9 +232,10 @@ fn missing<'a>(wanted: &'a [NewTopic], wire: &mut Wire) -> Result<Vec<&'a NewTop
     Ok(missing)
 }
 
-fn with_settings(topic: &NewTopic, copies: usize) -> Made<'_> {
+fn with_settings<'a>(topic: &'a NewTopic, copies: usize, bytes: &'a str) -> Made<'a> {
     let new = Made::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(copies as i32));
     let new = SETTINGS.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let new = new.set(MESSAGE_BYTES, bytes);
     if copies >= REPLICATED { new.set(MIN_INSYNC, "2") } else { new }
 }
 

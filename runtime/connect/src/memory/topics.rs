@@ -2,14 +2,14 @@
 
 use super::partition::Partition;
 use super::{State, Topic};
-use crate::door::{IoError, NewTopic, TopicInfo, TopicPartition};
+use crate::door::{IoError, NewTopic, OWN_MESSAGE_BYTES_MAX, TimestampBounds, TopicInfo, TopicPartition};
 
 impl State {
     pub(super) fn make_topic(&mut self, name: &str, partitions: u32, own: bool) {
         self.topics_made += 1;
         let topic = Topic {
             id: format!("memory-{:016x}-{}", self.settings.seed, self.topics_made),
-            message_bytes_max: self.settings.message_bytes_max,
+            message_bytes_max: if own { OWN_MESSAGE_BYTES_MAX } else { self.settings.message_bytes_max },
             own,
             partitions: (0..partitions.max(1)).map(|_| Partition::default()).collect(),
         };
@@ -39,6 +39,8 @@ impl State {
             id: topic.id.clone(),
             partitions: topic.partitions.len() as u32,
             message_bytes_max: topic.message_bytes_max,
+            compacted: false,
+            timestamps: TimestampBounds::NONE,
         })
     }
 

@@ -50,7 +50,27 @@ pub(super) fn sources(
         };
         ParsedSource { source, schema_text }
     };
-    spec.sources.iter().enumerate().map(one).collect()
+    let all: Vec<_> = spec.sources.iter().enumerate().map(one).collect();
+    check_topics(&all, at, problems);
+    all
+}
+
+/// A topic is one log with one position: two sources of it would each take what the other one needs.
+fn check_topics(sources: &[ParsedSource], at: &At, problems: &mut Problems) {
+    let topic = |parsed: &ParsedSource| {
+        let SourceConnector::Kafka { topic, access } = &parsed.source.connector;
+        (topic.clone(), access.clone())
+    };
+    for (i, parsed) in sources.iter().enumerate() {
+        let (name, access) = topic(parsed);
+        let same = |other: &&ParsedSource| topic(other) == (name.clone(), access.clone());
+        let Some(first) = sources[..i].iter().find(same).filter(|_| !name.is_empty()) else { continue };
+        let message = format!(
+            "source `{0}` reads topic `{name}` already; several steps may read one source: write `from: [{0}]`",
+            first.source.name
+        );
+        problems.add(ProblemKind::Flow, &at.field("sources").index(i).field("kafka").field("topic"), message);
+    }
 }
 
 fn event_time(given: Option<&spec::EventTime>, at: &At, problems: &mut Problems) -> EventTime {

@@ -57,7 +57,7 @@ pub const REPLICAS: NumberSetting = NumberSetting { field: "replicas", default: 
 pub const PARTITIONS: NumberSetting =
     NumberSetting { field: "partitions", default: None, min: 1, max: 4_096 };
 
-/// The largest value of a record in bytes, after decompression.
+/// The largest record in bytes: key, value and headers, after decompression.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// The largest value of one key field in bytes.
 pub const KEY_FIELD_BYTES_MAX: usize = 64 << 10;
@@ -138,7 +138,7 @@ pub fn table() -> Vec<Row> {
         row(REPLICAS.field, "1".to_owned(), number(REPLICAS)),
         row(PARTITIONS.field, "partitions of the widest source topic".to_owned(), number(PARTITIONS)),
         row("size", "Small".to_owned(), String::new()),
-        row("value of a record", String::new(), format!("≤ {} MiB", RECORD_BYTES_MAX >> 20)),
+        row("record (key, value, headers)", String::new(), format!("≤ {} MiB", RECORD_BYTES_MAX >> 20)),
         row("value of a key field", String::new(), format!("≤ {} KiB", KEY_FIELD_BYTES_MAX >> 10)),
         row("depth of JSON", String::new(), format!("≤ {JSON_DEPTH_MAX}")),
         row("deliveryGuarantee", "ExactlyOnce".to_owned(), String::new()),

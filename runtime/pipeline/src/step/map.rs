@@ -2,7 +2,7 @@
 
 use super::{Kernels, expression_fault};
 use crate::column::{Column, Frame, Projection, Tag};
-use crate::dead_letter::{Fault, Reason};
+use crate::dead_letter::{Fault, RECORD_BYTES_MAX, Reason};
 use crate::effect::Effects;
 use crate::format::json::{Decoder, Reject, write_value};
 use crate::plan::NodeId;
@@ -108,12 +108,24 @@ impl Map {
                 }
                 self.text.clear();
                 write_value(&flow.frame, &flow.batch, value, &mut self.text);
+                let old = flow.batch.value(row as usize).map_or(0, <[u8]>::len);
+                let bytes = flow.batch.record_bytes(row as usize) - old + self.text.len();
+                if bytes > RECORD_BYTES_MAX {
+                    round.refuse(out, &self.name, &too_large(bytes), origin);
+                    continue;
+                }
                 push_with_value(&mut made, &flow.batch, row as usize, &self.text);
             }
             origins.push(origin as u32);
         }
         (made, origins)
     }
+}
+
+#[cold]
+fn too_large(bytes: usize) -> Fault {
+    let message = format!("the new record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
+    Fault::new(Reason::RecordTooLarge, message)
 }
 
 fn push_with_value(to: &mut RecordBatch, batch: &RecordBatch, row: usize, value: &[u8]) {

@@ -1,7 +1,7 @@
 //! Sources: a batch of one partition becomes rows with event times, and the channel's watermark moves.
 
 use crate::column::{Frame, Projection};
-use crate::dead_letter::{Desk, Fault, Place, RECORD_BYTES_MAX, Reason, record_bytes};
+use crate::dead_letter::{Desk, Fault, Place, RECORD_BYTES_MAX, Reason};
 use crate::effect::Effects;
 use crate::format::json::{Decoder, Reject};
 use crate::plan::{EventTime, NodeId, Source, SourceConnector, SourceId};
@@ -144,14 +144,14 @@ impl SourceStep {
         moment: &Moment<'_>,
         out: &mut Effects,
     ) -> Cow<'a, RecordBatch> {
-        let oversized = |row: usize| record_bytes(batch, row) > RECORD_BYTES_MAX;
-        if !(0..batch.len()).any(oversized) {
+        let oversized = |row: usize| batch.record_bytes(row) > RECORD_BYTES_MAX;
+        if batch.byte_len() <= RECORD_BYTES_MAX || !(0..batch.len()).any(oversized) {
             return Cow::Borrowed(batch);
         }
         let mut kept = RecordBatch::new();
         for row in 0..batch.len() {
             if oversized(row) {
-                let bytes = record_bytes(batch, row);
+                let bytes = batch.record_bytes(row);
                 let message = format!("the record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
                 self.refuse(&Fault::new(Reason::RecordTooLarge, message), batch, row, partition, moment, out);
             } else {

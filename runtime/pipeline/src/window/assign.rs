@@ -3,10 +3,11 @@
 
 mod flush;
 mod large;
+mod values;
 
 use crate::aggregate::{self, Input};
-use crate::column::{Column, FieldPath, Projection, Tag};
-use crate::dead_letter::{Fault, Reason};
+use crate::column::{Column, FieldPath, Projection};
+use crate::dead_letter::Fault;
 use crate::effect::Effects;
 use crate::expression::BindError;
 use crate::plan::{Aggregate, AggregateFunction, NodeId, Window};
@@ -144,7 +145,7 @@ impl Assign {
             careful: false,
             before_ms: self.combined.watermark_ms(),
         };
-        task.check = self.must_check(&task);
+        task.check = values::must_check(&self.window, task.input, &columns.aggregates);
         task.careful = self.must_be_careful(&task, rows);
         for row in rows {
             if flow.has_tombstones && flow.batch.records()[*row as usize].value.is_none() {
@@ -170,7 +171,11 @@ impl Assign {
             let value = task.input.frame.columns[*column].value(row as usize);
             key::put_field(&mut self.key, &self.window.key_by[at].0, task.input, value, at + 1 == fields)?;
         }
-        if task.check { self.check_values(task, row) } else { Ok(()) }
+        if task.check {
+            values::check(&self.window, task.input, &task.columns.aggregates, row)
+        } else {
+            Ok(())
+        }
     }
 
     /// Decides what becomes of a row whose key is in `self.key`.
@@ -192,26 +197,6 @@ impl Assign {
         }
         self.buffer.enter(start_ms, task, &self.window.aggregates);
         self.buffer.push(row, hash, &self.key, self.thrift.adds_up());
-    }
-
-    fn must_check(&self, task: &Task<'_>) -> bool {
-        self.window.aggregates.iter().zip(&task.columns.aggregates).any(|(aggregate, column)| {
-            let seen = column.map(|column| task.input.frame.columns[column].tags_seen());
-            seen.is_some_and(|seen| {
-                seen.union(aggregate::takes(aggregate.function)) != aggregate::takes(aggregate.function)
-            })
-        })
-    }
-
-    fn check_values(&self, task: &Task<'_>, row: u32) -> Result<(), Fault> {
-        for (aggregate, column) in self.window.aggregates.iter().zip(&task.columns.aggregates) {
-            let Some(column) = column else { continue };
-            let value = task.input.frame.columns[*column].value(row as usize);
-            if !aggregate::accepts(aggregate.function, task.input, value) {
-                return Err(unusable(aggregate, value.tag));
-            }
-        }
-        Ok(())
     }
 
     fn must_be_careful(&self, task: &Task<'_>, rows: &[u32]) -> bool {
@@ -365,20 +350,6 @@ pub(crate) fn late(window: &Window, batch: &RecordBatch, row: u32, out: &mut Eff
 
 fn is_large(task: &Task<'_>, column: &Column, row: u32) -> bool {
     aggregate::is_large(task.input, column.value(row as usize))
-}
-
-#[cold]
-fn unusable(aggregate: &Aggregate, tag: Tag) -> Fault {
-    let what = match tag {
-        Tag::Bool => "a boolean",
-        Tag::String => "text",
-        Tag::Json => "an object or array",
-        Tag::Decimal => "a number out of range",
-        _ => "of another type",
-    };
-    let field = aggregate.field.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (name, function) = (&aggregate.name, aggregate.function);
-    Fault::new(Reason::ValueUnusable, format!("`{field}` is {what}, which {function:?} `{name}` cannot take"))
 }
 
 fn whole(window: &Window, task: &Task<'_>, row: u32, start_ms: i64, key: &[u8], held: bool) -> Whole {

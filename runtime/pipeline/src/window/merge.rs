@@ -174,7 +174,7 @@ impl Merge {
             if closing.next_group == 0 {
                 close::add_held(&mut closing.window, &self.window, sources, desk, out);
             }
-            if self.write_rows(&mut closing, rows) {
+            if self.write_rows(&mut closing, rows, desk, out) {
                 self.closing = Some(closing);
             } else {
                 self.recycle(closing.window);

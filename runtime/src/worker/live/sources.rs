@@ -70,7 +70,7 @@ impl LiveState {
                 continue;
             }
             let clock_ms = self.live.batch_clock(slot, now.wall_ms);
-            let effects = member.engine()?.tick(tick, clock_ms);
+            let effects = member.tick(tick, clock_ms)?;
             self.live.ticked(slot, tick, clock_ms);
             self.keep(setup, member, effects);
         }

@@ -1,5 +1,6 @@
 //! What goes into a transaction: outputs, blocks, `End`s, journal records, offsets.
 
+use super::fit::{Fit, Refused};
 use super::{LiveState, OFFSETS_EVERY_MS};
 use crate::topology::repartition_name;
 use crate::worker::Now;
@@ -8,7 +9,7 @@ use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
 use connect::door::{IoError, KafkaIo, Partitioning};
 use pipeline::effect::Effects;
-use pipeline::plan::{Input, SinkConnector, StageId};
+use pipeline::plan::{Input, SinkConnector, SinkId, StageId};
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::block::{BlockEnvelope, End, Envelope};
 use protocol::going_live::Slot;
@@ -35,7 +36,8 @@ impl LiveState {
             });
             let pending = std::mem::take(&mut life.members[index].pending);
             if let Some(commit) = commit {
-                write_effects(life, setup, environment, index, &pending, commit, now)?;
+                let refused = write_effects(life, setup, environment, index, &pending, commit, now)?;
+                self.counting.correct(|counters| refused.correct(counters));
             }
         }
         for (slot, record) in records {
@@ -55,7 +57,7 @@ impl LiveState {
     }
 }
 
-/// Outputs of one unit in one commit.
+/// Outputs of one unit in one commit. Gives what no topic could take.
 fn write_effects<E: Environment>(
     life: &mut Life<E::Io>,
     setup: &Setup,
@@ -64,19 +66,20 @@ fn write_effects<E: Environment>(
     pending: &[Effects],
     commit: &Commit,
     now: Now,
-) -> Result<(), IoError> {
+) -> Result<Refused, IoError> {
     let id = life.members[index].id.clone();
     let lineage = lineage_of(&life.members[index]);
+    let mut fit = Fit::new(&setup.plan, &life.surroundings.sink_topics, now.wall_ms);
+    for (sink, batch) in pending.iter().flat_map(|effects| &effects.outputs) {
+        let batch = fit.take(*sink, batch);
+        write_output(&mut life.io, setup, environment, (*sink, id.index), &batch)?;
+    }
+    let (letters, refused) = fit.letters();
+    if let Some(desk) = setup.plan.dead_letter_sink() {
+        write_output(&mut life.io, setup, environment, (desk, id.index), &letters)?;
+    }
     let mut blocks: BTreeMap<(StageId, u16, u32), RecordBatch> = BTreeMap::new();
     for effects in pending {
-        for (sink, batch) in effects.outputs.iter().filter(|(_, batch)| !batch.is_empty()) {
-            match &setup.plan.sink(*sink).connector {
-                SinkConnector::Kafka { topic, .. } => {
-                    life.io.produce(topic, Partitioning::ByKey { unkeyed: id.index }, batch)?;
-                }
-                SinkConnector::File { .. } | SinkConnector::Log => environment.emit(*sink, batch)?,
-            }
-        }
         for block in &effects.blocks {
             let envelope = Envelope::Block(BlockEnvelope {
                 lineage,
@@ -96,7 +99,22 @@ fn write_effects<E: Environment>(
         let topic = setup.identity.repartition_topic(window, lineage);
         life.io.produce(&topic, Partitioning::Exact(unit), &batch)?;
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// Records for a sink, from a unit.
+fn write_output<E: Environment>(
+    io: &mut E::Io,
+    setup: &Setup,
+    environment: &mut E,
+    (sink, unit): (SinkId, u32),
+    batch: &RecordBatch,
+) -> Result<(), IoError> {
+    match &setup.plan.sink(sink).connector {
+        _ if batch.is_empty() => Ok(()),
+        SinkConnector::Kafka { topic, .. } => io.produce(topic, Partitioning::ByKey { unkeyed: unit }, batch),
+        SinkConnector::File { .. } | SinkConnector::Log => environment.emit(sink, batch),
+    }
 }
 
 /// `End` of a drained unit, into every partition that it feeds.

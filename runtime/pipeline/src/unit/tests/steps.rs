@@ -163,6 +163,41 @@ fn a_record_that_is_too_large_leaves_a_stub() {
 }
 
 #[test]
+fn headers_count_and_leave_a_record_that_is_too_large() {
+    let mut draft = Draft::new(0);
+    draft.sink(&[edge(0)], OUT);
+    let mut rig = Rig::new(&draft.done(), 1, 1);
+    let mut batch = RecordBatch::new();
+    batch.push(record("k", Some(r#"{"ts":1}"#), 5));
+    batch.push_header(b"h", Some(&vec![b'x'; 1 << 20]));
+    batch.push(record("k", Some(r#"{"ts":2}"#), 6));
+    rig.feed_batch(0, 0, &batch);
+    assert_eq!(rig.values(OUT), [r#"{"ts":2}"#]);
+    assert_eq!(rig.reasons(), ["RecordTooLarge"]);
+    assert_eq!(rig.dead_letter_headers("h"), ["-"]);
+    assert_eq!(rig.values(DEAD), [r#"{"ts":1}"#]);
+}
+
+#[test]
+fn a_map_makes_no_record_that_is_too_large() {
+    let mut draft = Draft::new(0);
+    let map = draft.map(0, "{'x': event.x, 'y': event.x, 'z': event.x}");
+    draft.sink(&[edge(map)], OUT);
+    let mut rig = Rig::new(&draft.done(), 1, 1);
+    let line = |len: usize| format!(r#"{{"ts":1,"x":"{}"}}"#, "y".repeat(len));
+    let large = line(400_000);
+    rig.feed(&[&line(3), &large, &line(4)]);
+    assert_eq!(
+        rig.values(OUT),
+        [r#"{"x":"yyy","y":"yyy","z":"yyy"}"#, r#"{"x":"yyyy","y":"yyyy","z":"yyyy"}"#]
+    );
+    assert_eq!(rig.reasons(), ["RecordTooLarge"]);
+    assert_eq!(rig.values(DEAD), [large], "the record as it came");
+    let message = &rig.dead_letter_headers("__connect.errors.exception.message")[0];
+    assert_eq!(message, "the new record has 1200022 bytes, at most 1048576 are allowed");
+}
+
+#[test]
 fn several_sources_meet_in_one_step() {
     let mut draft = Draft::new(0);
     let second = draft.source("views", 0);

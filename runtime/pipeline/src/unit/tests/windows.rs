@@ -177,6 +177,45 @@ fn all_aggregates_pass_over_null_and_missing() {
 }
 
 #[test]
+fn min_and_max_keep_no_text_above_64_kib() {
+    let mut draft = Draft::new(0);
+    let aggregates = vec![count("n"), aggregate("max", Max, "v")];
+    let merge = draft.window(&[edge(0)], tumbling("w", MINUTE, &["k"], aggregates));
+    draft.sink(&[edge(merge)], OUT);
+    let mut rig = Rig::new(&draft.done(), 1, 1);
+    let line = |len: usize| format!(r#"{{"ts":1,"k":1,"v":"{}"}}"#, "y".repeat(len));
+    rig.feed(&[&line(3), &line(65_536), &line(65_537)]);
+    rig.finish();
+    assert_eq!(rig.reasons(), ["ValueUnusable"]);
+    let messages = rig.dead_letter_headers("__connect.errors.exception.message");
+    assert_eq!(messages[0], "`event.v` has 65537 bytes, Max `max` keeps at most 65536");
+    assert!(rig.values(OUT)[0].contains(r#""n":2,"#), "{}", &rig.values(OUT)[0][..80]);
+}
+
+#[test]
+fn a_row_that_is_too_large_is_a_dead_letter() {
+    let mut draft = Draft::new(0);
+    let names: Vec<String> = (0..20).map(|n| format!("f{n}")).collect();
+    let aggregates = names.iter().map(|name| aggregate(name, Max, name)).collect();
+    let merge = draft.window(&[edge(0)], tumbling("w", MINUTE, &["k"], aggregates));
+    draft.sink(&[edge(merge)], OUT);
+    let mut rig = Rig::new(&draft.done(), 1, 1);
+    // Each record is small enough; what the group collects of them is not.
+    for name in &names {
+        rig.feed(&[&format!(r#"{{"ts":1,"k":1,"{name}":"{}"}}"#, "y".repeat(60_000))]);
+    }
+    rig.feed(&[r#"{"ts":1,"k":2}"#]);
+    rig.settle();
+    let blocks = rig.counters;
+    rig.finish();
+    assert_eq!(blocks.dead_letters, 0);
+    assert_eq!(rig.reasons(), ["RecordTooLarge"]);
+    assert_eq!(rig.values(OUT).len(), 1);
+    assert_eq!(rig.dead_letter_headers("weir.truncated"), ["true"]);
+    assert_eq!(rig.dead_letter_headers("__connect.errors.stage"), ["w"]);
+}
+
+#[test]
 fn tombstones_reach_no_aggregate() {
     let mut rig = counting(0, 0);
     let mut batch = RecordBatch::new();

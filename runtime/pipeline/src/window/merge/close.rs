@@ -2,7 +2,7 @@
 
 use super::{Closing, Merge, OpenWindow, ROWS_MAX};
 use crate::aggregate::{Exact, Scalar, Total, add_scalar_number};
-use crate::dead_letter::{Desk, Fault, Reason};
+use crate::dead_letter::{Desk, Fault, Place, RECORD_BYTES_MAX, Reason};
 use crate::effect::Effects;
 use crate::format::time::write_rfc3339_ms;
 use crate::plan::{Source, SourceConnector, Window};
@@ -82,7 +82,14 @@ fn topic(source: &Source) -> &str {
 
 impl Merge {
     /// Appends one row per group, in the order in which the groups came, while there is room. True when some are left.
-    pub(super) fn write_rows(&self, closing: &mut Closing, rows: &mut RecordBatch) -> bool {
+    /// A row that is larger than any record may be is a dead letter.
+    pub(super) fn write_rows(
+        &self,
+        closing: &mut Closing,
+        rows: &mut RecordBatch,
+        desk: Desk<'_>,
+        out: &mut Effects,
+    ) -> bool {
         let end_ms = self.slices.end_of(closing.start_ms);
         let bounds = bounds(closing.start_ms, end_ms);
         let window = &closing.window;
@@ -104,10 +111,25 @@ impl Merge {
                 window.groups.accumulators.write_json(at, group as usize, &mut value);
             }
             value.push(b'}');
+            let bytes = record_key.len() + value.len();
             let (key, value) = (Some(record_key.as_slice()), Some(value.as_slice()));
-            rows.push(NewRecord { offset: 0, timestamp_ms: end_ms.saturating_sub(1), key, value });
+            let row = NewRecord { offset: 0, timestamp_ms: end_ms.saturating_sub(1), key, value };
+            if bytes > RECORD_BYTES_MAX {
+                self.refuse_row(row, bytes, desk, out);
+            } else {
+                rows.push(row);
+            }
         }
         (closing.next_group as usize) < window.groups.len()
+    }
+
+    #[cold]
+    fn refuse_row(&self, row: NewRecord<'_>, bytes: usize, desk: Desk<'_>, out: &mut Effects) {
+        let mut one = RecordBatch::new();
+        one.push(row);
+        let message = format!("the row has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
+        let place = Place { topic: None, partition: 0, offset: 0 };
+        desk.take(out, &self.window.name, &Fault::new(Reason::RecordTooLarge, message), place, (&one, 0));
     }
 }
 
