@@ -184,7 +184,7 @@ impl LiveState {
         if self.flight.is_some() && pending >= PENDING_BYTES_MAX {
             return self.outcome(life, now, wait);
         }
-        let wait = match (&self.flight, self.due(life, now)) {
+        let wait = match (&self.flight, self.due(life, self.stopping, now)) {
             (Some(_), _) => wait.min(FLIGHT_POLL),
             (None, Due::Now) => Duration::ZERO,
             (None, Due::At(at)) => wait.min(Duration::from_millis(at.saturating_sub(now.monotonic_ms))),
@@ -289,8 +289,10 @@ impl LiveState {
 
     /// When to commit. What a unit has added up, or a watermark that its readers do not know, is output too, although it
     /// becomes a block only at the commit.
-    fn due<Io: KafkaIo>(&self, life: &mut Life<Io>, now: Now) -> Due {
-        let snapshot = match self.live.snapshot_due_at().filter(|_| !self.stopping) {
+    ///
+    /// At the end (`last`) no commit is made for a snapshot alone.
+    fn due<Io: KafkaIo>(&self, life: &mut Life<Io>, last: bool, now: Now) -> Due {
+        let snapshot = match self.live.snapshot_due_at().filter(|_| !last) {
             Some(at) if at <= now.monotonic_ms => Due::Now,
             Some(at) => Due::At(at),
             None => Due::Nothing,
@@ -317,8 +319,8 @@ impl LiveState {
         if self.permit.is_none() {
             return Ok(false);
         }
-        let due = self.due(life, now);
         let last = self.stopping || self.has_all(life, environment);
+        let due = self.due(life, last, now);
         if due != Due::Now && !(last && due != Due::Nothing) {
             return Ok(false);
         }
