@@ -90,7 +90,7 @@ fn wrong_use_ends_with_2_or_78_and_says_what_to_give() {
         ),
         (&["run", good, "--input", "inn=-"], 2, "--input inn: there is no such source"),
         (&["run", good, "--input", "in=-", "--output", "oot=-"], 2, "--output oot: there is no such sink"),
-        (&["run", good, "--input", "in=no/such/file"], 1, "no/such/file"),
+        (&["run", good, "--input", "in=no/such/file"], 2, "no/such/file"),
         (&["run", "no/such/manifest"], 2, "no/such/manifest"),
         (&["worker", good, "--kafka", "127.0.0.1:1", "--worker", "3"], 2, "--worker 3 is not one of 0 to 0"),
     ] {

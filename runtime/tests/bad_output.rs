@@ -35,7 +35,7 @@ metadata: {name: p}
 spec:
   sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts}}]
   steps:
-    - {name: per-k, from: [in], window: {keyBy: [k], tumbling: {size: 1m}, aggregates: [{name: n, function: Count}], lateSink: {kafka: {topic: late}}}}
+    - {name: per-k, from: [in], window: {keyBy: [k], tumbling: {size: 1m}, aggregates: [{name: \"n\", function: Count}], lateSink: {kafka: {topic: late}}}}
   sinks:
     - {name: out, from: [in], kafka: {topic: out}}
     - {name: rows, from: [per-k], kafka: {topic: rows}}
