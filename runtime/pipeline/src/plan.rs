@@ -9,6 +9,7 @@
 //! ```
 
 mod build;
+pub(crate) mod compatibility;
 mod connector;
 mod field;
 mod flow;
@@ -21,6 +22,7 @@ mod setting;
 mod stage;
 mod step;
 
+pub use compatibility::{Incompatible, compatibility};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 
 use crate::column::{FieldPath, Projection};
@@ -153,6 +155,14 @@ pub enum SourceConnector {
         /// Cluster.
         access: Option<KafkaAccess>,
     },
+}
+
+impl SourceConnector {
+    /// The topic that is read.
+    pub fn topic(&self) -> &str {
+        let Self::Kafka { topic, .. } = self;
+        topic
+    }
 }
 
 /// How values are decoded.

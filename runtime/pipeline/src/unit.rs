@@ -12,12 +12,14 @@
 
 mod build;
 pub(crate) mod flow;
+mod migrate;
 mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::window::block::BlockError;
+pub use migrate::{MigrateError, Predecessor, predecessors};
 pub use snapshot::{RestoreError, SnapshotError};
 
 use crate::column::Frame;
@@ -117,6 +119,8 @@ pub struct Unit {
     plan: Arc<Plan>,
     stage: StageId,
     index: u32,
+    /// How many units the stage has.
+    siblings: u32,
     channels: Channels,
     /// Over all inputs, for display.
     combined: Combined,
@@ -168,7 +172,18 @@ impl Unit {
         let future_ms = sources.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
         let mut combined = Combined::new(feeds, true);
         combined.update(&channels);
-        Ok(Unit { plan, stage, index, channels, combined, operators, future_ms, spare: Spare::default() })
+        let siblings = topology.units(stage);
+        Ok(Unit {
+            plan,
+            stage,
+            index,
+            siblings,
+            channels,
+            combined,
+            operators,
+            future_ms,
+            spare: Spare::default(),
+        })
     }
 
     /// Records of a source partition, in offset order.
@@ -257,6 +272,7 @@ impl Unit {
 
     /// A commit: what was added up leaves as blocks, and watermarks that moved are said to every reader.
     pub fn on_commit(&mut self, out: &mut Effects) {
+        self.advance_assigns();
         for operator in &mut self.operators {
             if let Kind::Assign(assign) = &mut operator.kind {
                 assign.commit(&self.channels, out);
@@ -326,7 +342,11 @@ impl Unit {
         })
     }
 
+    /// The source sides follow the channels; but not past rows of windows that are over and were not made yet.
     fn advance_assigns(&mut self) {
+        if self.merges().any(Merge::is_due) {
+            return;
+        }
         for operator in &mut self.operators {
             if let Kind::Assign(assign) = &mut operator.kind {
                 assign.advance(&self.channels);
@@ -339,20 +359,26 @@ impl Unit {
     /// it is where its readers may be.
     fn wake(&mut self, channel: Channel, clock_ms: i64) {
         let state = self.channels.get(channel).copied();
-        if state.is_some_and(|state| state.condition == Condition::Active) {
+        if state.is_some_and(|state| {
+            state.condition == Condition::Active && state.catch_up_ms != migrate::NOT_KNOWN
+        }) {
             return;
         }
         self.advance_assigns();
         // Whoever was told that this unit holds nothing back may be as far as any clock and `maxFuture` allow.
         let ahead_ms = self.future_ms.map_or(i64::MAX, |future_ms| clock_ms.saturating_add(future_ms));
-        let bound = |assign: &Assign| match assign.said().condition {
-            Condition::Active => assign.combined().watermark_ms(),
-            Condition::Idle | Condition::Ended => assign.combined().watermark_ms().max(ahead_ms),
+        let bound = |assign: &Assign| {
+            let combined_ms = assign.combined().watermark_ms();
+            let told = assign.said().condition == Condition::Active && assign.knows_its_readers();
+            let reached_ms = if told { combined_ms } else { combined_ms.max(ahead_ms) };
+            reached_ms.saturating_add(assign.longer_wait_ms())
         };
         let catch_up_ms = self.assigns().map(bound).max().unwrap_or(START_OF_TIME);
         let state = self.channels.open(channel);
         state.condition = Condition::Active;
-        state.catch_up_ms = state.catch_up_ms.max(catch_up_ms);
+        let known_ms =
+            if state.catch_up_ms == migrate::NOT_KNOWN { START_OF_TIME } else { state.catch_up_ms };
+        state.catch_up_ms = known_ms.max(catch_up_ms);
     }
 
     /// Closes what the watermarks have passed, and runs the rows through the nodes behind. Rows are judged by the

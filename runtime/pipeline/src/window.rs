@@ -42,6 +42,17 @@ impl Slices {
         start_ms.saturating_add(self.size_ms)
     }
 
+    /// The first slice that a watermark does not close.
+    pub(crate) fn first_open(self, watermark_ms: i64) -> i64 {
+        let closed_ms = watermark_ms.saturating_sub(self.lateness_ms).saturating_sub(self.size_ms);
+        self.end_of(self.start_of(closed_ms))
+    }
+
+    /// How long after its end a slice takes records.
+    pub(crate) fn lateness_ms(self) -> i64 {
+        self.lateness_ms
+    }
+
     /// The watermark at which the last window of the slice closes; from then on its records are late.
     #[inline]
     pub(crate) fn closes_at(self, start_ms: i64) -> i64 {
@@ -63,5 +74,9 @@ mod tests {
         assert_eq!(slices.end_of(-10), 0);
         assert_eq!(slices.closes_at(-10), 5);
         assert_eq!(slices.closes_at(slices.start_of(i64::MAX)), i64::MAX);
+        for watermark_ms in -40..40 {
+            let first = slices.first_open(watermark_ms);
+            assert!(slices.closes_at(first) > watermark_ms && slices.closes_at(first - 10) <= watermark_ms);
+        }
     }
 }

@@ -1,5 +1,6 @@
 mod blocks;
 mod cases;
+mod changes;
 mod cuts;
 mod idleness;
 mod rig;

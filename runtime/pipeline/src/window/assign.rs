@@ -2,6 +2,7 @@
 //! has into blocks at every flush. Between a flush and the next record nothing is left here but what was said last.
 
 mod flush;
+mod inherit;
 mod large;
 mod values;
 
@@ -15,12 +16,14 @@ use crate::record::RecordBatch;
 use crate::state::bytes::{Malformed, Reader};
 use crate::state::groups::{Groups, key_hash, owner};
 use crate::unit::flow::{Flow, Round};
-use crate::watermark::{Channels, Combined, Status};
+use crate::watermark::{Channels, Combined, START_OF_TIME, Status};
 use crate::window::block::Writer;
 use crate::window::whole::{Origin, Whole};
 use crate::window::{Slices, block, key};
 pub(crate) use flush::Destination;
 use flush::{Outbox, Thrift};
+use inherit::Past;
+pub(crate) use inherit::Predecessor;
 use large::LargeGroups;
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ pub(crate) struct Assign {
     combined: Combined,
     buffer: Buffer,
     large: LargeGroups,
+    past: Past,
     outbox: Outbox,
     thrift: Thrift,
     key: Vec<u8>,
@@ -96,6 +100,7 @@ impl Assign {
                 groups: Vec::new(),
             },
             large: LargeGroups::default(),
+            past: Past::new(Slices::of(window)),
             outbox: Outbox::new(writer, to, units, block::shape(window)),
             thrift: Thrift::default(),
             key: Vec::new(),
@@ -184,7 +189,7 @@ impl Assign {
         let origin = task.flow.origin(row);
         let before_ms = task.watermark_before(origin);
         let start_ms = self.buffer.start_near(self.slices, task.round.event_time(origin));
-        if self.slices.closes_at(start_ms) <= before_ms {
+        if self.slices.closes_at(start_ms) <= before_ms || self.past.has_left(task.round.channel, start_ms) {
             return late(&self.window, &task.flow.batch, row, out);
         }
         let hash = key_hash(&self.key);
@@ -231,13 +236,17 @@ impl Assign {
         self.buffer.recycle();
     }
 
-    /// A commit: everything goes out, and what is over is forgotten.
+    /// A commit: everything goes out, and what is over is forgotten. [`Assign::advance`] comes before.
     pub(crate) fn commit(&mut self, channels: &Channels, out: &mut Effects) {
-        self.combined.update(channels);
         self.flush(out);
         let slices = self.slices;
         self.large.retain(|start_ms, channel| {
             channels.get(channel).is_some_and(|state| slices.closes_at(start_ms) > state.watermark_ms)
+        });
+        let combined_ms = self.combined.watermark_ms();
+        self.past.forget(slices, |channel| match channel {
+            Some(channel) => channels.get(channel).map_or(START_OF_TIME, |state| state.watermark_ms),
+            None => combined_ms,
         });
     }
 
@@ -252,6 +261,7 @@ impl Assign {
         self.outbox.said().encode(out);
         self.thrift.encode(out);
         self.large.encode(out);
+        self.past.encode(out);
     }
 
     pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
@@ -259,6 +269,7 @@ impl Assign {
         self.outbox.restore(Status::decode(reader)?);
         self.thrift = Thrift::decode(reader)?;
         self.large = LargeGroups::decode(reader)?;
+        self.past = Past::decode(reader)?;
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! The merging side of a window: the open windows of the keys that this unit owns, and their closing.
 
 mod close;
+mod inherit;
+
+pub(crate) use inherit::Share;
 
 use crate::aggregate::Scalar;
 use crate::dead_letter::Desk;
@@ -10,7 +13,7 @@ use crate::plan::{Source, Window};
 use crate::record::RecordBatch;
 use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
 use crate::state::groups::Groups;
-use crate::watermark::{Channels, Combined, Status};
+use crate::watermark::{Channels, Combined, START_OF_TIME, Status};
 use crate::window::assign::late;
 use crate::window::block::{self, BlockError, Writer};
 use crate::window::whole::Whole;
@@ -32,6 +35,8 @@ pub(crate) struct Merge {
     key_names: Vec<Vec<u8>>,
     aggregate_names: Vec<Vec<u8>>,
     combined: Combined,
+    /// Slices that start before are closed whatever the watermark says: they were under an earlier plan.
+    closed_before_ms: i64,
     /// By start, so in the order of closing.
     open: BTreeMap<i64, OpenWindow>,
     /// The window whose rows are being made; none between calls of the unit.
@@ -71,6 +76,7 @@ impl Merge {
             key_names: window.key_by.iter().map(|(name, _)| json(name)).collect(),
             aggregate_names: window.aggregates.iter().map(|aggregate| json(&aggregate.name)).collect(),
             combined,
+            closed_before_ms: START_OF_TIME,
             open: BTreeMap::new(),
             closing: None,
             spare: Vec::new(),
@@ -143,7 +149,7 @@ impl Merge {
     }
 
     fn is_closed(&self, start_ms: i64) -> bool {
-        self.slices.closes_at(start_ms) <= self.combined.watermark_ms()
+        start_ms < self.closed_before_ms || self.slices.closes_at(start_ms) <= self.combined.watermark_ms()
     }
 
     fn window_at(&mut self, start_ms: i64) -> &mut OpenWindow {
@@ -155,7 +161,13 @@ impl Merge {
 
     /// Looks at the watermarks again; true when windows may close.
     pub(crate) fn advance(&mut self, channels: &Channels) -> bool {
-        self.combined.update(channels)
+        self.combined.update(channels) || self.is_due()
+    }
+
+    /// A window is over and its rows were not made: only right behind a change to a plan that waits less for late
+    /// records.
+    pub(crate) fn is_due(&self) -> bool {
+        self.open.first_key_value().is_some_and(|(start_ms, _)| self.is_closed(*start_ms))
     }
 
     /// Closes the windows that the watermark has passed; their rows are appended to `rows`, window by window, up to a
@@ -184,10 +196,11 @@ impl Merge {
     }
 
     fn next_to_close(&mut self) -> Option<Closing> {
-        let entry = self.open.first_entry()?;
-        let start_ms = *entry.key();
-        let closes = self.slices.closes_at(start_ms) <= self.combined.watermark_ms();
-        closes.then(|| Closing { start_ms, window: entry.remove(), next_group: 0 })
+        if !self.is_due() {
+            return None;
+        }
+        let (start_ms, window) = self.open.pop_first()?;
+        Some(Closing { start_ms, window, next_group: 0 })
     }
 
     fn recycle(&mut self, mut window: OpenWindow) {
@@ -195,6 +208,11 @@ impl Merge {
         if self.spare.len() < 2 {
             self.spare.push(window);
         }
+    }
+
+    /// The name of the step.
+    pub(crate) fn name(&self) -> &str {
+        &self.window.name
     }
 
     pub(crate) fn open_windows(&self) -> usize {
@@ -207,6 +225,7 @@ impl Merge {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         self.combined.status().encode(out);
+        put_zigzag(out, self.closed_before_ms);
         put_slice(out, &self.shape);
         put_varint(out, self.open.len() as u64);
         for (start_ms, window) in &self.open {
@@ -219,6 +238,7 @@ impl Merge {
 
     pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
         self.combined.restore(Status::decode(reader)?);
+        self.closed_before_ms = reader.zigzag("first slice that may be open")?;
         if reader.slice("shape of a window")? != self.shape {
             return Err(Malformed { what: "shape of a window" });
         }

@@ -5,7 +5,7 @@ use crate::effect::{Counters, Effects};
 use crate::expression::Expression;
 use crate::plan::*;
 use crate::record::{NewRecord, RecordBatch};
-use crate::unit::{Channel, Tick, Topology, Unit};
+use crate::unit::{Channel, MigrateError, Predecessor, Tick, Topology, Unit, predecessors};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -155,6 +155,8 @@ pub struct Rig {
     units: BTreeMap<(u16, u32), Unit>,
     /// Blocks on their way, by reader.
     blocks: BTreeMap<(u16, u32), Queue>,
+    /// What came out under plans before, by the name of the sink.
+    past: BTreeMap<String, Vec<RecordBatch>>,
     /// What came out, by sink.
     pub outputs: BTreeMap<u16, RecordBatch>,
     pub counters: Counters,
@@ -180,11 +182,57 @@ impl Rig {
             topology,
             units: all,
             blocks: BTreeMap::new(),
+            past: BTreeMap::new(),
             outputs: BTreeMap::new(),
             counters: Counters::default(),
             clock_ms: CLOCK,
             offsets: BTreeMap::new(),
         }
+    }
+
+    /// Everything was handed over: all units go on under another plan. Stages that are new have `units` units.
+    pub fn change(&mut self, plan: &Arc<Plan>, units: u32) -> Result<(), MigrateError> {
+        assert!(self.blocks.values().all(VecDeque::is_empty), "blocks are on their way");
+        let (old, before) = (Arc::clone(&self.plan), self.topology.clone());
+        let find = |name: &str| old.stages().iter().position(|stage| stage.name == name);
+        let width = before.source_partitions[0];
+        let topology = Topology {
+            units: plan.stages().iter().map(|s| find(&s.name).map_or(units, |at| before.units[at])).collect(),
+            source_partitions: vec![width; plan.sources().len()],
+        };
+        let mut all = BTreeMap::new();
+        for (at, stage) in (0u16..).zip(plan.stages()) {
+            for index in 0..topology.units(StageId(at)) {
+                let mut heirs = predecessors((&old, &before), (plan, &topology), StageId(at), index);
+                heirs.extend(find(&stage.name).map(|own| (StageId(own as u16), index)));
+                let heirs = heirs.into_iter().map(|(stage, index)| {
+                    let mut bytes = Vec::new();
+                    self.units[&(stage.0, index)].snapshot(&mut bytes).unwrap();
+                    let unit = Unit::restore(Arc::clone(&old), &before, stage, index, &bytes).unwrap();
+                    Predecessor { unit, renewed: Vec::new() }
+                });
+                let heirs = heirs.collect();
+                let unit = Unit::migrate(&old, Arc::clone(plan), &topology, StageId(at), index, heirs)?;
+                all.insert((at, index), unit);
+            }
+        }
+        (self.plan, self.topology, self.units) = (Arc::clone(plan), topology, all);
+        let outputs = std::mem::take(&mut self.outputs);
+        for (sink, batch) in outputs {
+            self.past.entry(old.sinks()[usize::from(sink)].name.clone()).or_default().push(batch);
+        }
+        Ok(())
+    }
+
+    /// The records of a sink under all plans so far, by its name, sorted.
+    pub fn lines(&self, sink: &str) -> Vec<String> {
+        let now = self.plan.sinks().iter().position(|other| other.name == sink);
+        let now = now.and_then(|at| self.outputs.get(&(at as u16)));
+        let all = self.past.get(sink).into_iter().flatten().chain(now);
+        let mut lines: Vec<String> =
+            all.flat_map(|batch| (0..batch.len()).map(|row| show(batch, row))).collect();
+        lines.sort();
+        lines
     }
 
     pub fn unit(&mut self, stage: u16, index: u32) -> &mut Unit {

@@ -26,6 +26,14 @@ impl LargeGroups {
         self.keys.get(&(start_ms, channel)).is_some_and(|keys| keys.contains(key))
     }
 
+    /// Takes over the groups of another unit, of the channels that `channel` gives a channel for.
+    pub(super) fn inherit(&mut self, old: &Self, channel: impl Fn(Channel) -> Option<Channel>) {
+        for ((start_ms, of), keys) in &old.keys {
+            let Some(now) = channel(*of) else { continue };
+            self.keys.entry((*start_ms, now)).or_default().extend(keys.iter().cloned());
+        }
+    }
+
     /// Keeps the slices for which `keep` says so.
     pub(super) fn retain(&mut self, keep: impl Fn(i64, Channel) -> bool) {
         self.keys.retain(|(start_ms, channel), _| keep(*start_ms, *channel));
