@@ -11,7 +11,9 @@
 //! a simulation drives many of them without.
 
 mod claim;
+mod cut;
 mod error;
+mod heritage;
 mod journals;
 mod kept;
 mod life;
@@ -36,7 +38,8 @@ use measure::Rate;
 use pipeline::plan::{NodeKind, Plan};
 use protocol::commit::Timing;
 use protocol::going_live::Comeback;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
 
@@ -72,6 +75,8 @@ pub struct Worker<E: Environment> {
     comeback: Comeback,
     /// Times in a row that it stood aside.
     aside: u32,
+    /// Stages that only earlier plans have, as the journals tell.
+    stages: BTreeSet<Arc<str>>,
     retry_at_ms: u64,
     retries: u32,
     problem: Option<Problem>,
@@ -109,6 +114,7 @@ impl<E: Environment> Worker<E> {
             life: None,
             comeback: Comeback::Fresh,
             aside: 0,
+            stages: BTreeSet::new(),
             retry_at_ms: 0,
             retries: 0,
             problem: None,
@@ -150,7 +156,7 @@ impl<E: Environment> Worker<E> {
 
     fn advance(&mut self, now: Now, wait: Duration, intents: &Intents) -> Result<Step, Stop> {
         let Some(life) = &mut self.life else {
-            let life = Life::open(&self.setup, &mut self.environment, self.comeback)?;
+            let life = Life::open(&self.setup, &mut self.environment, self.comeback, &self.stages)?;
             tracing::info!(worker = self.setup.worker.0, phase = "Restoring", "reading journals");
             self.life = Some(life);
             return Ok(Step::Moved);
@@ -212,6 +218,10 @@ impl<E: Environment> Worker<E> {
                 tracing::info!(worker, what, "starts over: {}", chain(&error));
                 self.comeback = Comeback::Fresh;
                 self.gone = Some(what);
+            }
+            Stop::Stages(stages) => {
+                tracing::info!(worker, ?stages, "an earlier plan had more stages");
+                self.stages.extend(stages);
             }
             Stop::Superseded => {
                 tracing::info!(worker, phase = "Superseded", "a newer generation has taken over");

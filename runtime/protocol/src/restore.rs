@@ -13,7 +13,7 @@ use crate::journal::{JournalView, TailItem};
 use crate::schedule::{BatchHash, OutputDigest, Scheduled, ScheduledBatch};
 use crate::snapshot::{SnapshotError, SnapshotHeader, SnapshotPointer};
 use inputs::Fed;
-pub use inputs::{WantedInput, claimed_inputs};
+pub use inputs::{WantedInput, claimed_inputs, is_same_input};
 use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use pipeline::unit::Tick;
@@ -29,9 +29,13 @@ pub enum ReplayStep {
     Follow {
         /// The plan so far.
         from: Option<PlanHash>,
+        /// The inputs so far.
+        before: Vec<ClaimedInput>,
         /// The plan from here on, its inputs and lineage.
         claim: Arc<Claim>,
     },
+    /// The unit was retired: its state is of the past. Whoever has its stage again starts empty.
+    Forget,
     /// Read these partitions from these positions and [`Replay::feed`] what comes.
     Assign(Vec<(InputPartition, i64)>),
     /// Apply records; drop what the engine wants to write.
@@ -216,7 +220,10 @@ impl Replay {
             match self.place.clone() {
                 Place::Unloaded => match &view.restore_point().pointer {
                     Some(pointer) => return Ok(ReplayStep::Load(pointer.clone())),
-                    None => self.place = Place::Between,
+                    None => {
+                        self.seq = self.seq.max(view.void_through());
+                        self.place = Place::Between;
+                    }
                 },
                 Place::Between => {
                     if let Some(step) = self.between(view)? {
@@ -290,7 +297,13 @@ impl Replay {
             None => Ok(Some(ReplayStep::UpToDate)),
             Some((offset, TailItem::Claim(claim))) => {
                 self.done_offset = *offset;
-                Ok(self.follow(claim))
+                Ok(Some(match claim.retired {
+                    true => self.forget(view.void_through()),
+                    false => match self.follow(claim) {
+                        Some(step) => step,
+                        None => return Ok(None),
+                    },
+                }))
             }
             Some((offset, TailItem::Commit(commit))) => {
                 if commit.seq > self.seq.next() {
@@ -324,9 +337,20 @@ impl Replay {
             self.fed.clear();
             self.assign = true;
         }
-        self.inputs.clone_from(&claim.inputs);
+        let before = std::mem::replace(&mut self.inputs, claim.inputs.clone());
         let from = self.plan.replace(claim.plan);
-        (from != Some(claim.plan)).then(|| ReplayStep::Follow { from, claim: claim.clone() })
+        (from != Some(claim.plan)).then(|| ReplayStep::Follow { from, before, claim: claim.clone() })
+    }
+
+    /// Passes a Claim that retires the unit: what comes behind it does not know what was before.
+    fn forget(&mut self, through: Seq) -> ReplayStep {
+        self.seq = self.seq.max(through);
+        self.plan = None;
+        self.inputs.clear();
+        self.positions.clear();
+        self.fed.clear();
+        self.assign = true;
+        ReplayStep::Forget
     }
 
     /// The next entry of a commit's schedule.

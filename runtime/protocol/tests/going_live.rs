@@ -27,11 +27,17 @@ fn me(generation: u32, worker: u32, life: u128) -> Me {
 }
 
 fn claim_of(owner: Owner, plan: PlanHash) -> Head {
-    Head::Claim(ClaimHead { owner, plan, placement: PlacementHash(1), resume: None })
+    Head::Claim(ClaimHead { owner, plan, placement: PlacementHash(1), resume: None, retired: false })
 }
 
 fn resuming(owner: Owner, drain: u64) -> Head {
-    Head::Claim(ClaimHead { owner, plan: PLAN, placement: PlacementHash(1), resume: Some(DrainId(drain)) })
+    Head::Claim(ClaimHead {
+        owner,
+        plan: PLAN,
+        placement: PlacementHash(1),
+        resume: Some(DrainId(drain)),
+        retired: false,
+    })
 }
 
 fn commit_of(owner: Owner, seq: u64) -> Head {

@@ -1,14 +1,16 @@
 //! What a Claim says of the inputs of a unit: topics, their ids, and where partitions without a position start.
 
 use super::error::WorkerError;
-use super::setup::{SEMANTICS, Setup, Surroundings};
+use super::heritage::{headers, position_before};
+use super::setup::{Environment, SEMANTICS, Setup, Surroundings};
 use super::unit::Member;
 use crate::topology::{partitions_of, repartition_name, source_topic};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicPartition};
-use pipeline::plan::{Input, StageId, StartFrom};
+use pipeline::plan::{Input, SourceId, StageId, StartFrom};
 use protocol::going_live::{ClaimOrder, Me};
 use protocol::identity::Lineage;
-use protocol::journal::record::{Claim, ClaimedInput};
+use protocol::journal::record::{Claim, ClaimedInput, Heritage};
+use protocol::restore::is_same_input;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,67 +41,104 @@ pub fn open_lineage(
         .collect()
 }
 
-/// The Claim of one unit.
-pub fn claim(
-    setup: &Setup,
-    surroundings: &Surroundings,
-    me: &Me,
-    member: &Member,
-    order: ClaimOrder,
-    lineage: (Lineage, &BTreeMap<String, String>),
-    io: &mut impl KafkaIo,
-) -> Result<Claim, WorkerError> {
-    let stage = setup.plan.stage(member.stage);
-    let (lineage, ids) = lineage;
-    let mut inputs = Vec::new();
-    for input in &stage.inputs {
-        inputs.push(match input {
-            Input::Source(source) => {
-                let name = Arc::from(&*setup.plan.sources()[usize::from(source.0)].name);
-                let topic = source_topic(&setup.plan, *source);
-                let partitions =
-                    partitions_of(&surroundings.topology, *source, member.stage, member.id.index);
-                let id = &surroundings.source_ids[usize::from(source.0)];
-                let known = known_partitions(member, topic, id);
-                let starts = partitions
-                    .filter(|partition| !known.contains(partition))
-                    .map(|partition| {
-                        let at = TopicPartition { topic: topic.to_owned(), partition };
-                        Ok((partition, start(setup.plan.settings().start_from, &at, io)?))
-                    })
-                    .collect::<Result<Vec<_>, IoError>>()
-                    .map_err(WorkerError::Io)?;
-                ClaimedInput { name, topic: Arc::from(topic), topic_id: Arc::from(&**id), starts }
-            }
-            Input::Repartition { .. } => {
-                let window = repartition_name(&setup.plan, *input).unwrap_or_default();
-                ClaimedInput {
-                    name: Arc::from(window),
-                    topic: Arc::from(setup.identity.repartition_topic(window, lineage)),
-                    topic_id: Arc::from(ids.get(window).map_or("", |id| id)),
-                    starts: vec![(member.id.index, 0)],
-                }
-            }
-        });
-    }
-    Ok(Claim {
-        owner: me.owner,
-        plan: me.plan,
-        placement: me.placement,
-        semantics: SEMANTICS,
-        lineage,
-        resume: order.resume,
-        retired: false,
-        base: None,
-        inputs,
-        stages: setup.plan.stages().iter().map(|stage| Arc::from(&*stage.name)).collect(),
-    })
+/// What all Claims of one life have in common.
+pub struct Common<'a> {
+    /// The facts.
+    pub setup: &'a Setup,
+    /// What Kafka adds.
+    pub surroundings: &'a Surroundings,
+    /// Who claims.
+    pub me: &'a Me,
+    /// The repartition topics, and Kafka's ids of them by window.
+    pub lineage: (Lineage, &'a BTreeMap<String, String>),
 }
 
-/// Partitions of this very topic that the journal has a position of.
-fn known_partitions(member: &Member, topic: &str, id: &str) -> Vec<u32> {
-    let input =
-        member.replay.inputs().iter().position(|known| *known.topic == *topic && *known.topic_id == *id);
+impl Common<'_> {
+    /// The Claim of one unit.
+    pub fn claim<E: Environment>(
+        &self,
+        environment: &mut E,
+        io: &mut E::Io,
+        member: &Member,
+        order: ClaimOrder,
+        heritage: Option<Heritage>,
+    ) -> Result<Claim, WorkerError> {
+        let (lineage, ids) = self.lineage;
+        let mut inputs = Vec::new();
+        for input in &self.setup.plan.stage(member.stage).inputs {
+            inputs.push(match input {
+                Input::Source(source) => self.source(environment, io, member, *source, heritage.as_ref())?,
+                Input::Repartition { .. } => {
+                    let window = repartition_name(&self.setup.plan, *input).unwrap_or_default();
+                    ClaimedInput {
+                        name: Arc::from(window),
+                        topic: Arc::from(self.setup.identity.repartition_topic(window, lineage)),
+                        topic_id: Arc::from(ids.get(window).map_or("", |id| id)),
+                        starts: vec![(member.id.index, 0)],
+                    }
+                }
+            });
+        }
+        Ok(Claim { retired: false, heritage, inputs, ..self.retired(order) })
+    }
+
+    /// The Claim of a unit that the plan does not have: it only keeps older generations out.
+    pub fn retired(&self, order: ClaimOrder) -> Claim {
+        Claim {
+            owner: self.me.owner,
+            plan: self.me.plan,
+            placement: self.me.placement,
+            semantics: SEMANTICS,
+            lineage: self.lineage.0,
+            resume: order.resume,
+            retired: true,
+            base: None,
+            heritage: None,
+            inputs: Vec::new(),
+            stages: self.setup.plan.stages().iter().map(|stage| Arc::from(&*stage.name)).collect(),
+        }
+    }
+
+    /// A source, with the start of each partition that this unit has not read: where the plan before stood, or where
+    /// the manifest says when the source is new.
+    fn source<E: Environment>(
+        &self,
+        environment: &mut E,
+        io: &mut E::Io,
+        member: &Member,
+        source: SourceId,
+        heritage: Option<&Heritage>,
+    ) -> Result<ClaimedInput, WorkerError> {
+        let plan = &self.setup.plan;
+        let topic = source_topic(plan, source);
+        let mut input = ClaimedInput {
+            name: Arc::from(&*plan.sources()[usize::from(source.0)].name),
+            topic: Arc::from(topic),
+            topic_id: Arc::from(&*self.surroundings.source_ids[usize::from(source.0)]),
+            starts: Vec::new(),
+        };
+        let known = known_partitions(member, &input);
+        let all = partitions_of(&self.surroundings.topology, source, member.stage, member.id.index);
+        let new: Vec<u32> = all.filter(|partition| !known.contains(partition)).collect();
+        let headers = match heritage.filter(|_| !new.is_empty()) {
+            Some(heritage) => headers(self.setup, environment, heritage)?,
+            None => Vec::new(),
+        };
+        for partition in new {
+            let at = TopicPartition { topic: topic.to_owned(), partition };
+            let next = match position_before(&headers, &input, partition) {
+                Some(next) => next,
+                None => start(plan.settings().start_from, &at, io).map_err(WorkerError::Io)?,
+            };
+            input.starts.push((partition, next));
+        }
+        Ok(input)
+    }
+}
+
+/// Partitions of this very input that the journal has a position of.
+fn known_partitions(member: &Member, input: &ClaimedInput) -> Vec<u32> {
+    let input = member.replay.inputs().iter().position(|known| is_same_input(known, input));
     let of_input = |at: u16| usize::from(at) == input.unwrap_or(usize::MAX);
     member
         .replay

@@ -3,8 +3,10 @@
 use connect::door::IoError;
 use connect::snapshot::SnapshotError;
 use control::{Condition, Reason};
-use pipeline::plan::PlanHash;
-use pipeline::unit::{BlockError, BuildError, RestoreError as StateError, SnapshotError as TakeError};
+use pipeline::plan::{Incompatible, PlanHash};
+use pipeline::unit::{
+    BlockError, BuildError, MigrateError, RestoreError as StateError, SnapshotError as TakeError,
+};
 use protocol::format::DecodeError;
 use protocol::identity::UnitId;
 use protocol::journal::ownership::SequenceBroken;
@@ -151,6 +153,37 @@ pub enum WorkerError {
         /// The plan.
         plan: PlanHash,
     },
+    /// Steps whose state means something else under the new plan.
+    #[error("{}", steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Incompatible {
+        /// Which, and what differs.
+        steps: Vec<Incompatible>,
+    },
+    /// State cannot be carried over to the new plan.
+    #[error("state of {unit} cannot be carried over to the new plan")]
+    Migrate {
+        /// Of which unit.
+        unit: UnitId,
+        /// Why.
+        #[source]
+        source: MigrateError,
+    },
+    /// The state of another unit is needed, and its drain was not completed.
+    #[error("{unit} takes over state of {of}, which was drained but has not saved it yet")]
+    NotCut {
+        /// The unit.
+        unit: UnitId,
+        /// Whose state it needs.
+        of: UnitId,
+    },
+    /// The state of another unit was taken over, and that unit went on.
+    #[error("{unit} took over state of {of}, which went on with its plan afterwards")]
+    WentOn {
+        /// The unit.
+        unit: UnitId,
+        /// Whose state it took over.
+        of: UnitId,
+    },
     /// Work before the first Claim: the protocol excludes it.
     #[error("{unit} has no state yet")]
     NoState {
@@ -166,6 +199,7 @@ impl WorkerError {
             Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
             Self::Write(_) | Self::NoTopic { .. } => false,
             Self::Store { source, .. } => source.is_loss(),
+            Self::NotCut { .. } => false,
             _ => true,
         }
     }

@@ -6,9 +6,11 @@ use super::unit::Member;
 use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use protocol::going_live::JournalFacts;
-use protocol::identity::{Generation, Lineage};
+use protocol::identity::{DrainId, Generation, Lineage};
+use protocol::journal::ownership::Lock;
 use protocol::journal::record::JournalRecord;
 use protocol::journal::{Head, Ownership};
+use protocol::snapshot::SnapshotPointer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,6 +30,22 @@ pub struct Journal {
     durable: Option<Lineage>,
     /// Holds that nobody has ended, whatever their time.
     holds: BTreeSet<String>,
+    /// Plans that were in force, each with the highest generation that followed it here.
+    followed: BTreeMap<PlanHash, Generation>,
+    /// The state at the end of the newest drain, and the plan that was drained.
+    cut: Option<(PlanHash, SnapshotPointer)>,
+    /// The unit took over state of others, and none of its own is durable yet.
+    inherits: bool,
+    /// It belongs to a unit that this worker keeps others out of.
+    retires: bool,
+}
+
+/// What a record says of the plans before, besides what the fold keeps.
+enum Note {
+    Claim { plan: PlanHash, generation: Generation, retired: bool, inherits: bool },
+    Durable,
+    Cut { drain: DrainId, pointer: SnapshotPointer },
+    Nothing,
 }
 
 impl Journal {
@@ -42,7 +60,16 @@ impl Journal {
             plans: BTreeMap::new(),
             durable: None,
             holds: BTreeSet::new(),
+            followed: BTreeMap::new(),
+            cut: None,
+            inherits: false,
+            retires: false,
         }
+    }
+
+    /// The journal of a unit that only an earlier plan had; `own` when this worker claims it.
+    pub fn of_retired(own: bool) -> Self {
+        Self { retires: own, ..Self::new(None) }
     }
 
     /// Folds records.
@@ -60,6 +87,8 @@ impl Journal {
                 .map_err(|source| WorkerError::Record { unit: unit(), offset, source })?;
             self.note_durable(&record);
             self.note_lineage(&record);
+            let note = Note::of(&record);
+            let before = (self.ownership(members).lock().copied(), self.ownership(members).in_force());
             let folded = match self.member {
                 Some(at) => members[at].view.apply(offset, record),
                 None => self.ownership.apply(&Head::from(&record)),
@@ -68,6 +97,7 @@ impl Journal {
                 unit: self.member.map_or_else(unknown, |at| members[at].id.clone()),
                 source,
             })?;
+            self.note(note, before, members);
         }
         if let Some(next) = batch.next_offset() {
             self.read_to = Some(self.read_to.map_or(next, |known| known.max(next)));
@@ -106,6 +136,43 @@ impl Journal {
         }
     }
 
+    fn note(&mut self, note: Note, before: (Option<Lock>, Option<PlanHash>), members: &[Member]) {
+        let (in_force, locked) = {
+            let ownership = self.ownership(members);
+            (ownership.in_force(), ownership.lock().is_some())
+        };
+        match note {
+            Note::Claim { plan, generation, retired, inherits } if in_force == Some(plan) => {
+                if !retired {
+                    let highest = self.followed.entry(plan).or_insert(generation);
+                    *highest = generation.max(*highest);
+                }
+                self.inherits |= inherits;
+                // The unit goes on with the plan that was drained: the cut was not its end.
+                self.cut.take_if(|(drained, _)| *drained == plan && !locked);
+            }
+            Note::Cut { drain, pointer } => {
+                let (lock, Some(plan)) = before else { return };
+                if lock.is_some_and(|lock| lock.drain == drain && lock.seq == pointer.seq) {
+                    self.cut = Some((plan, pointer));
+                    self.inherits = false;
+                }
+            }
+            Note::Durable => self.inherits = false,
+            Note::Claim { .. } | Note::Nothing => {}
+        }
+    }
+
+    /// The state at the end of the drain of a plan.
+    pub fn cut_of(&self, plan: PlanHash) -> Option<&SnapshotPointer> {
+        self.cut.as_ref().filter(|(drained, _)| *drained == plan).map(|(_, pointer)| pointer)
+    }
+
+    /// True when nobody needs any more what stood here, or elsewhere, before the change to this plan.
+    pub fn is_settled(&self, members: &[Member], plan: PlanHash) -> bool {
+        self.ownership(members).in_force() == Some(plan) && !self.inherits
+    }
+
     /// The reader has passed everything below `offset`.
     pub fn end(&mut self, offset: i64) {
         self.read_to = Some(self.read_to.map_or(offset, |known| known.max(offset)));
@@ -120,13 +187,39 @@ impl Journal {
     /// What a decision looks at.
     pub fn facts<'a>(&'a self, members: &'a [Member], new_stage: bool) -> JournalFacts<'a> {
         JournalFacts {
-            own: self.member.is_some(),
+            own: self.member.is_some() || self.retires,
             new_stage,
             ownership: self.ownership(members),
             read_to: self.read_to.filter(|_| self.ended),
-            replayed: self.member.and_then(|at| members[at].replay.replayed()),
+            replayed: match self.member {
+                Some(at) => members[at].replay.replayed(),
+                // A unit that is only kept closed has no state.
+                None => self.retires.then(|| self.ownership.seq()),
+            },
         }
     }
+}
+
+impl Note {
+    fn of(record: &JournalRecord) -> Self {
+        match record {
+            JournalRecord::Claim(claim) => Self::Claim {
+                plan: claim.plan,
+                generation: claim.owner.generation(),
+                retired: claim.retired,
+                inherits: claim.heritage.is_some(),
+            },
+            JournalRecord::Commit(commit) if commit.renewal.is_some() => Self::Durable,
+            JournalRecord::Cut(cut) => Self::Cut { drain: cut.drain, pointer: cut.pointer.clone() },
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The plan that was drained before this one: of all others that were in force, the one of the highest generation.
+pub fn plan_before(journals: &[Journal], mine: PlanHash) -> Option<PlanHash> {
+    let all = journals.iter().flat_map(|journal| &journal.followed);
+    all.filter(|(plan, _)| **plan != mine).max_by_key(|(_, generation)| **generation).map(|(plan, _)| *plan)
 }
 
 /// Stages of the plans that Claims of other plans name.
@@ -136,11 +229,12 @@ pub fn stages_of_others(journals: &[Journal], mine: PlanHash) -> BTreeSet<Arc<st
 }
 
 /// True when no restore of any unit would read a lineage before this one: all have claimed it, hold nothing back, and have
-/// a durable snapshot of it or no commit at all.
+/// a durable snapshot of it, or no commit at all, or no state that counts.
 pub fn all_left(journals: &[Journal], members: &[Member], lineage: Lineage) -> bool {
     journals.iter().all(|journal| {
         let claimed = journal.lineage.is_some_and(|(_, _, claimed)| claimed == lineage);
-        let empty = journal.ownership(members).seq().0 == 0;
+        let ownership = journal.ownership(members);
+        let empty = ownership.seq().0 == 0 || ownership.is_retired();
         claimed && journal.holds.is_empty() && (empty || journal.durable == Some(lineage))
     })
 }
@@ -181,6 +275,7 @@ mod tests {
             resume: None,
             retired: false,
             base: None,
+            heritage: None,
             inputs: Vec::new(),
             stages: Vec::new(),
         }

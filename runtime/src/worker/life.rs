@@ -1,8 +1,10 @@
 //! One life of a worker: from an empty memory to live, or to the reason why not. Everything in it is dropped together.
 
-use super::claim::{claim, open_lineage};
+use super::claim::{Common, open_lineage};
+use super::cut::Cuts;
 use super::error::WorkerError;
-use super::journals::{Journal, all_ended, lineage, stages_of_others};
+use super::heritage::{check_heritage, check_plan, heritage};
+use super::journals::{Journal, all_ended, lineage, plan_before, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
 use super::tally::Tally;
@@ -11,13 +13,15 @@ use super::{Now, Step};
 use crate::pod::{Intents, Report};
 use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
 use control::status::{UnitState, UnitStatus};
+use pipeline::plan::PlanHash;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::own_generation;
 use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase, WaitingFor};
 use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
 use protocol::journal::record::{InputPartition, JournalRecord};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a life is over.
@@ -43,6 +47,8 @@ pub enum Stop {
         /// As an error, should it be one.
         error: WorkerError,
     },
+    /// A new life begins at once, and looks at the journals of these stages of earlier plans too.
+    Stages(BTreeSet<Arc<str>>),
     /// A newer generation has everything.
     Superseded,
     /// The generation number is taken.
@@ -85,6 +91,10 @@ pub struct Life<Io> {
     /// What it waits for, to be logged when it changes.
     waiting: Option<WaitingFor>,
     live: Option<LiveState>,
+    /// The stages of other plans and the plan that was drained, as they were looked at.
+    others: Option<(BTreeSet<Arc<str>>, Option<PlanHash>)>,
+    pub(super) cuts: Cuts,
+    uploads: u64,
 }
 
 impl<Io: KafkaIo> Life<Io> {
@@ -93,6 +103,7 @@ impl<Io: KafkaIo> Life<Io> {
         setup: &Setup,
         environment: &mut E,
         comeback: Comeback,
+        stages: &BTreeSet<Arc<str>>,
     ) -> Result<Self, Stop> {
         let generation = match setup.generation {
             Some(generation) => generation,
@@ -100,7 +111,7 @@ impl<Io: KafkaIo> Life<Io> {
         };
         let writer = Writer { generation, worker: setup.worker };
         let mut io = environment.connect(&setup.identity.transactional_id(writer))?;
-        let surroundings = Surroundings::discover(setup, &mut io)?;
+        let surroundings = Surroundings::discover(setup, stages, &mut io)?;
         let owner = Owner { writer, incarnation: environment.incarnation() };
         let me = Me {
             owner,
@@ -120,6 +131,8 @@ impl<Io: KafkaIo> Life<Io> {
                 members.push(Member::new(setup, slot, *stage, unit.clone()));
             }
         }
+        let retired = surroundings.units.len()..surroundings.journals.len();
+        journals.extend(retired.map(|slot| Journal::of_retired(surroundings.is_own(setup, slot))));
         let routes = read_journals(&surroundings, &mut io)?;
         Ok(Self {
             io,
@@ -134,6 +147,9 @@ impl<Io: KafkaIo> Life<Io> {
             claims_in_flight: false,
             waiting: None,
             live: None,
+            others: None,
+            cuts: Cuts::default(),
+            uploads: 0,
         })
     }
 
@@ -145,6 +161,12 @@ impl<Io: KafkaIo> Life<Io> {
     /// True once it is live and has committed.
     pub fn has_committed(&self) -> bool {
         self.live.as_ref().is_some_and(LiveState::has_committed)
+    }
+
+    /// A number for an upload that no other life uses: what a life before handed over may end in this one.
+    pub(super) fn next_upload(&mut self) -> u64 {
+        self.uploads += 1;
+        (self.incarnation().0 as u64).wrapping_add(self.uploads)
     }
 
     /// Its random id.
@@ -174,11 +196,17 @@ impl<Io: KafkaIo> Life<Io> {
         let moved = self.read(setup, wait)?;
         self.replay(setup, environment)?;
         self.observe(intents);
+        if self.cuts_what_is_owed(setup, environment)? {
+            return Ok(if moved { Step::Moved } else { Step::Waited });
+        }
         let others = stages_of_others(&self.journals, self.me.plan);
-        let units = self.surroundings.units.iter();
-        let facts: Vec<_> = units
-            .zip(&self.journals)
-            .map(|((_, unit), journal)| journal.facts(&self.members, !others.contains(&unit.stage)))
+        self.look_at_plans(setup, &others)?;
+        let journals = self.journals.iter().enumerate();
+        let facts: Vec<_> = journals
+            .map(|(slot, journal)| {
+                let is_new = !others.contains(&self.surroundings.unit(slot).stage);
+                journal.facts(&self.members, is_new)
+            })
             .collect();
         let action = self.going.next(&self.me, &setup.defences, now.monotonic_ms, &facts);
         drop(facts);
@@ -190,8 +218,30 @@ impl<Io: KafkaIo> Life<Io> {
                 }
                 Ok(if moved { Step::Moved } else { Step::Waited })
             }
-            action => self.act(setup, action, timing, now).map(|()| Step::Moved),
+            action => self.act(setup, environment, action, timing, now).map(|()| Step::Moved),
         }
+    }
+
+    /// Looks at what others ran here, whenever there is news of it: every stage of theirs has to be claimed, and their
+    /// state must be usable, before anything is touched.
+    fn look_at_plans(&mut self, setup: &Setup, others: &BTreeSet<Arc<str>>) -> Result<(), Stop> {
+        let before = plan_before(&self.journals, self.me.plan);
+        let seen = |(stages, plan): &(BTreeSet<_>, _)| stages == others && *plan == before;
+        if !all_ended(&self.journals) || self.others.as_ref().is_some_and(seen) {
+            return Ok(());
+        }
+        let is_known = |name: &Arc<str>| {
+            setup.plan.stages().iter().any(|stage| *stage.name == **name)
+                || self.surroundings.retired.iter().any(|unit| unit.stage == *name)
+                || self.surroundings.looked_for.contains(name)
+        };
+        let unknown: BTreeSet<Arc<str>> = others.iter().filter(|name| !is_known(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(Stop::Stages(unknown));
+        }
+        check_plan(setup, before)?;
+        self.others = Some((others.clone(), before));
+        Ok(())
     }
 
     /// Polls, and gives what came to whom it concerns. Used before live only.
@@ -233,8 +283,13 @@ impl<Io: KafkaIo> Life<Io> {
             return Ok(());
         }
         for index in 0..self.members.len() {
+            // What a newer generation does here is not for this one to follow; it may have a plan that nobody told it.
+            let highest = self.members[index].view.ownership().highest_generation();
+            if setup.defences.superseded && highest > self.me.owner.generation() {
+                continue;
+            }
             let was_hungry = self.members[index].hungry;
-            let pumped = self.members[index].pump(setup, environment, &self.surroundings.topology);
+            let pumped = self.members[index].pump(setup, environment, &self.surroundings);
             let assign = pumped.map_err(not_loaded)?;
             let assigned = assign.is_some();
             if let Some(positions) = assign {
@@ -273,6 +328,11 @@ impl<Io: KafkaIo> Life<Io> {
         Ok(())
     }
 
+    /// True while it stands by: nothing was begun.
+    pub(super) fn stands_by(&self) -> bool {
+        *self.going.phase() == Phase::Standby && all_ended(&self.journals)
+    }
+
     fn observe(&mut self, intents: &Intents) {
         if let Some(generation) = intents.promoted {
             self.going.observe(&self.me, Event::Promoted(Generation(generation as u32)));
@@ -282,12 +342,19 @@ impl<Io: KafkaIo> Life<Io> {
         }
     }
 
-    fn act(&mut self, setup: &Setup, action: Action, timing: Timing, now: Now) -> Result<(), Stop> {
+    fn act<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        action: Action,
+        timing: Timing,
+        now: Now,
+    ) -> Result<(), Stop> {
         let worker = setup.worker.0;
         let event = match action {
             Action::Follow(_) => return Ok(()),
             Action::Initialise => known(self.io.init_transactions(), Event::Initialised),
-            Action::Claim(orders) => match self.claim(setup, &orders)? {
+            Action::Claim(orders) => match self.claim(setup, environment, &orders)? {
                 Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
                 None => return Ok(()),
             },
@@ -305,6 +372,7 @@ impl<Io: KafkaIo> Life<Io> {
                 }
             }
             Action::Live(grant) => {
+                check_heritage(&self.surroundings, &self.journals, &self.members)?;
                 let live = LiveState::new(self, setup, grant, timing, now)?;
                 self.live = Some(live);
                 return Ok(());
@@ -344,9 +412,14 @@ impl<Io: KafkaIo> Life<Io> {
     }
 
     /// Writes the Claims, or asks how that ended; none while it is in flight.
-    fn claim(&mut self, setup: &Setup, orders: &[ClaimOrder]) -> Result<Option<bool>, Stop> {
+    fn claim<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        orders: &[ClaimOrder],
+    ) -> Result<Option<bool>, Stop> {
         if !self.claims_in_flight {
-            let claims = self.claims(setup, orders)?;
+            let claims = self.claims(setup, environment, orders)?;
             if self.write_claims(&claims).is_err() {
                 return Ok(Some(false));
             }
@@ -362,19 +435,30 @@ impl<Io: KafkaIo> Life<Io> {
         }
     }
 
-    fn claims(&mut self, setup: &Setup, orders: &[ClaimOrder]) -> Result<Vec<(usize, JournalRecord)>, Stop> {
+    fn claims<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        orders: &[ClaimOrder],
+    ) -> Result<Vec<(usize, JournalRecord)>, Stop> {
         if self.lineage.is_none() {
             let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
             let ids = open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
             self.lineage = Some((lineage, ids));
         }
         let Some((number, ids)) = &self.lineage else { return Ok(Vec::new()) };
+        let (surroundings, me) = (&self.surroundings, &self.me);
+        let common = Common { setup, surroundings, me, lineage: (*number, ids) };
         let mut claims = Vec::new();
         for order in orders {
             let slot = order.slot as usize;
-            let Some(member) = self.members.iter().find(|member| member.slot == slot) else { continue };
-            let claim =
-                claim(setup, &self.surroundings, &self.me, member, *order, (*number, ids), &mut self.io)?;
+            let claim = match self.members.iter().find(|member| member.slot == slot) {
+                Some(member) => {
+                    let heritage = heritage(setup, surroundings, &self.journals, member)?;
+                    common.claim(environment, &mut self.io, member, *order, heritage)?
+                }
+                None => common.retired(*order),
+            };
             claims.push((slot, JournalRecord::Claim(Box::new(claim))));
         }
         Ok(claims)
@@ -391,6 +475,12 @@ impl<Io: KafkaIo> Life<Io> {
     /// What was counted in this life and is committed.
     pub fn tally(&self) -> Option<&Tally> {
         self.live.as_ref().map(LiveState::tally)
+    }
+
+    /// True once every unit of the pipeline follows this plan and has made its state durable: before, somebody may have
+    /// to read what stood in a journal, or in the snapshots, before the change.
+    pub(super) fn is_settled(&self) -> bool {
+        self.journals.iter().all(|journal| journal.is_settled(&self.members, self.me.plan))
     }
 
     /// Says what it knows of itself. `report` names the windows of the plan.
@@ -455,7 +545,7 @@ impl<Io: KafkaIo> Life<Io> {
 fn survey<E: Environment>(setup: &Setup, environment: &mut E) -> Result<Generation, Stop> {
     let writer = Writer { generation: Generation(0), worker: setup.worker };
     let mut io = environment.connect(&setup.identity.transactional_id(writer))?;
-    let surroundings = Surroundings::discover(setup, &mut io)?;
+    let surroundings = Surroundings::discover(setup, &BTreeSet::new(), &mut io)?;
     let mut journals: Vec<_> = surroundings.journals.iter().map(|_| Journal::new(None)).collect();
     let routes = read_journals(&surroundings, &mut io)?;
     let mut fetched = Vec::new();

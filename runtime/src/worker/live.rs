@@ -52,7 +52,6 @@ pub struct LiveState {
     /// Drained units whose last commit is in flight or committed, with the drain.
     channels: Vec<Source>,
     uploads: BTreeMap<u64, Upload>,
-    next_upload: u64,
     cuts: BTreeMap<Slot, DrainId>,
     /// When the newest commit was made, on the monotonic clock.
     committed_at_ms: u64,
@@ -110,7 +109,6 @@ impl LiveState {
             flight: None,
             channels,
             uploads: BTreeMap::new(),
-            next_upload: 0,
             cuts: BTreeMap::new(),
             committed_at_ms: 0,
             commit_interval_ms: timing.commit_interval_ms,

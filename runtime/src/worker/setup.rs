@@ -4,7 +4,7 @@ use super::error::{SINK, SOURCE, WorkerError};
 use crate::topology::{first_topology, source_topic};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicInfo, TopicPartition};
 use connect::snapshot::Uploads;
-use pipeline::plan::{Plan, PlanHash, SinkConnector, SinkId, SourceId, StageId};
+use pipeline::plan::{Plan, PlanHash, SinkConnector, SinkId, Source, SourceId, Stage, StageId};
 use pipeline::problem::closest;
 use pipeline::record::RecordBatch;
 use pipeline::unit::Topology;
@@ -13,7 +13,7 @@ use protocol::going_live::Promotion;
 use protocol::identity::{
     Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The version of the meaning of plans in this release.
@@ -80,10 +80,16 @@ pub struct Surroundings {
     pub topology: Topology,
     /// Kafka's ids of the source topics, by source.
     pub source_ids: Vec<String>,
-    /// Every unit of the pipeline, by slot: stage by stage.
+    /// Every unit of the plan, by slot: stage by stage.
     pub units: Vec<(StageId, UnitId)>,
+    /// Units of stages that only earlier plans have, by slot behind those of the plan.
+    pub retired: Vec<UnitId>,
     /// Their journals, by slot.
     pub journals: Vec<TopicPartition>,
+    /// Stages of earlier plans that were looked for, whether their journals exist or not.
+    pub looked_for: BTreeSet<Arc<str>>,
+    /// Partitions of the source topics of all plans, by topic.
+    topics: BTreeMap<String, u32>,
     /// Who owns what.
     pub placement: PlacementHash,
     /// What the topic of each sink takes; none for a sink that is no topic.
@@ -91,8 +97,13 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Describes the topics of the user, and makes and describes the journals.
-    pub fn discover(setup: &Setup, io: &mut impl KafkaIo) -> Result<Self, WorkerError> {
+    /// Describes the topics of the user, and makes and describes the journals. `stages` are names of stages that plans
+    /// before had, besides those of the plans that the generation carries.
+    pub fn discover(
+        setup: &Setup,
+        stages: &BTreeSet<Arc<str>>,
+        io: &mut impl KafkaIo,
+    ) -> Result<Self, WorkerError> {
         let plan = &setup.plan;
         let sources = (0u16..)
             .zip(plan.sources())
@@ -109,17 +120,100 @@ impl Surroundings {
                 io.ensure_topics(&[NewTopic { name, partitions }]).map_err(WorkerError::Io)?;
             }
         }
-        let (units, journals) = journals(setup, &topology);
+        let (units, mut journals) = journals(setup, &topology);
+        let (retired, of_retired) = retired(setup, stages, io).map_err(WorkerError::Io)?;
+        journals.extend(of_retired);
         let table = units.iter().map(|(_, unit)| (unit, WorkerIndex(unit.index % setup.workers)));
         let placement = PlacementHash::of(table);
         let source_ids = sources.into_iter().map(|topic| topic.id).collect();
-        Ok(Self { topology, source_ids, placement, units, journals, sink_topics })
+        let topics = source_topics(setup, &topology, io).map_err(WorkerError::Io)?;
+        Ok(Self {
+            topology,
+            source_ids,
+            placement,
+            units,
+            retired,
+            journals,
+            looked_for: stages.clone(),
+            topics,
+            sink_topics,
+        })
+    }
+
+    /// The unit of a slot.
+    pub fn unit(&self, slot: usize) -> &UnitId {
+        match self.units.get(slot) {
+            Some((_, unit)) => unit,
+            None => &self.retired[slot - self.units.len()],
+        }
+    }
+
+    /// True for a unit that the plan does not have.
+    pub fn is_retired(&self, slot: usize) -> bool {
+        slot >= self.units.len()
+    }
+
+    /// The slot of a unit.
+    pub fn slot(&self, unit: &UnitId) -> Option<usize> {
+        (0..self.journals.len()).find(|slot| self.unit(*slot) == unit)
+    }
+
+    /// How wide everything is under a plan, the own one or an earlier one.
+    pub fn topology_of(&self, plan: &Plan) -> Topology {
+        let all = || (0..self.journals.len()).map(|slot| self.unit(slot));
+        let units = |stage: &Stage| all().filter(|unit| *unit.stage == *stage.name).count() as u32;
+        let partitions = |source: &Source| self.topics.get(source.connector.topic()).copied().unwrap_or(0);
+        Topology {
+            units: plan.stages().iter().map(units).collect(),
+            source_partitions: plan.sources().iter().map(partitions).collect(),
+        }
     }
 
     /// True when the placement gives the unit to this worker.
     pub fn is_own(&self, setup: &Setup, slot: usize) -> bool {
-        self.units[slot].1.index % setup.workers == setup.worker.0
+        self.unit(slot).index % setup.workers == setup.worker.0
     }
+}
+
+/// Units of stages that only earlier plans have, as far as their journals exist, with their journals.
+fn retired(
+    setup: &Setup,
+    stages: &BTreeSet<Arc<str>>,
+    io: &mut impl KafkaIo,
+) -> Result<(Vec<UnitId>, Vec<TopicPartition>), IoError> {
+    let earlier = setup.earlier_plans.values().flat_map(|plan| plan.stages());
+    let names: BTreeSet<Arc<str>> =
+        earlier.map(|stage| Arc::from(&*stage.name)).chain(stages.iter().cloned()).collect();
+    let is_own = |name: &Arc<str>| setup.plan.stages().iter().any(|stage| *stage.name == **name);
+    let (mut units, mut journals) = (Vec::new(), Vec::new());
+    for stage in names.into_iter().filter(|name| !is_own(name)) {
+        let topic = setup.identity.commits_topic(&stage);
+        let Some(commits) = io.describe(&topic)? else { continue };
+        for index in 0..commits.partitions {
+            units.push(UnitId { stage: stage.clone(), index });
+            journals.push(TopicPartition { topic: topic.clone(), partition: index });
+        }
+    }
+    Ok((units, journals))
+}
+
+/// Partitions of the source topics of all plans; a topic that is gone has none.
+fn source_topics(
+    setup: &Setup,
+    topology: &Topology,
+    io: &mut impl KafkaIo,
+) -> Result<BTreeMap<String, u32>, IoError> {
+    let own = setup.plan.sources().iter().zip(&topology.source_partitions);
+    let mut topics: BTreeMap<String, u32> =
+        own.map(|(source, count)| (source.connector.topic().to_owned(), *count)).collect();
+    for source in setup.earlier_plans.values().flat_map(|plan| plan.sources()) {
+        let topic = source.connector.topic();
+        if !topics.contains_key(topic) {
+            let count = io.describe(topic)?.map_or(0, |found| found.partitions);
+            topics.insert(topic.to_owned(), count);
+        }
+    }
+    Ok(topics)
 }
 
 fn journals(setup: &Setup, topology: &Topology) -> (Vec<(StageId, UnitId)>, Vec<TopicPartition>) {

@@ -3,19 +3,20 @@
 //! Live and in replay the same functions feed the engine, so that the same log gives the same state.
 
 use super::error::WorkerError;
+use super::heritage::{heirlooms, known, renewed};
 use super::kept::Kept;
-use super::setup::{Environment, Setup};
+use super::setup::{Environment, Setup, Surroundings};
 use connect::door::TopicPartition;
 use connect::snapshot::Shard;
 use pipeline::effect::Effects;
 use pipeline::plan::{Input, Plan, StageId};
 use pipeline::record::RecordBatch;
-use pipeline::unit::{Channel, Tick, Topology, Unit};
+use pipeline::unit::{Channel, Predecessor, Tick, Topology, Unit};
 use protocol::block::Envelope;
 use protocol::drain::Ends;
 use protocol::identity::UnitId;
 use protocol::journal::JournalView;
-use protocol::journal::record::{Claim, InputPartition};
+use protocol::journal::record::{Claim, ClaimedInput, InputPartition};
 use protocol::restore::{Replay, ReplayStep};
 use protocol::schedule::OutputHash;
 use protocol::snapshot::SnapshotPointer;
@@ -87,15 +88,21 @@ impl Member {
         &mut self,
         setup: &Setup,
         environment: &mut E,
-        topology: &Topology,
+        surroundings: &Surroundings,
     ) -> Result<Option<Vec<(InputPartition, i64)>>, WorkerError> {
         let mut assign = None;
         self.hungry = false;
         loop {
             let step = self.replay.next(&self.view).map_err(WorkerError::Restore)?;
             match step {
-                ReplayStep::Load(pointer) => self.load(setup, environment, topology, &pointer)?,
-                ReplayStep::Follow { claim, .. } => self.follow(setup, topology, &claim)?,
+                ReplayStep::Load(pointer) => self.load(setup, environment, surroundings, &pointer)?,
+                ReplayStep::Follow { claim, before, .. } => {
+                    self.follow(setup, environment, surroundings, &claim, &before)?;
+                }
+                ReplayStep::Forget => {
+                    self.engine = None;
+                    self.replayed = OutputHash::default();
+                }
                 ReplayStep::Assign(positions) => assign = Some(positions),
                 ReplayStep::Apply { at, batch, clock_ms } => {
                     let effects = self.apply(at, &batch, clock_ms)?;
@@ -129,7 +136,7 @@ impl Member {
         &mut self,
         setup: &Setup,
         environment: &mut E,
-        topology: &Topology,
+        surroundings: &Surroundings,
         pointer: &SnapshotPointer,
     ) -> Result<(), WorkerError> {
         let sealed = environment
@@ -137,25 +144,37 @@ impl Member {
             .get(&pointer.key)
             .map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
         let (header, state) = self.replay.loaded(pointer, &sealed).map_err(WorkerError::Restore)?;
-        // A state whose plan is not known here can only be the end of a drain: the own plan takes it over as it is.
         self.kept.add(pointer.hash, &header, header.clock_ms);
-        let plan = setup.plan_of(header.plan).unwrap_or(&setup.plan);
-        let mut engine = Engine::restore(plan, &self.id, topology, state)?;
+        let plan = known(setup, &self.id, header.plan)?;
+        let mut engine = Engine::restore(plan, &self.id, surroundings, state)?;
         engine.ends = header.ends.into_iter().collect();
         self.engine = Some(engine);
         Ok(())
     }
 
-    /// The unit follows the plan of this Claim from here on.
-    fn follow(&mut self, setup: &Setup, topology: &Topology, claim: &Claim) -> Result<(), WorkerError> {
-        let plan = setup
-            .plan_of(claim.plan)
-            .ok_or_else(|| WorkerError::UnknownPlan { unit: self.id.clone(), plan: claim.plan })?;
-        self.engine = Some(match self.engine.take() {
-            None => Engine::new(plan, &self.id, topology)?,
-            Some(engine) => {
-                self.migrated |= engine.plan.hash() != plan.hash();
-                engine.migrate(plan, &self.id, topology)?
+    /// The unit follows the plan of this Claim from here on; `before` are its inputs so far.
+    fn follow<E: Environment>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        surroundings: &Surroundings,
+        claim: &Claim,
+        before: &[ClaimedInput],
+    ) -> Result<(), WorkerError> {
+        let plan = known(setup, &self.id, claim.plan)?;
+        let old = self.engine.take();
+        self.engine = Some(match (old, &claim.heritage) {
+            (Some(engine), _) if engine.plan.hash() == plan.hash() => engine,
+            (None, None) => Engine::new(plan, &self.id, surroundings)?,
+            (old, heritage) => {
+                let hash = heritage.as_ref().map(|heritage| heritage.plan);
+                let hash = hash.or(old.as_ref().map(|engine| engine.plan.hash())).unwrap_or(claim.plan);
+                let from = known(setup, &self.id, hash)?;
+                let mut all = heirlooms(setup, environment, surroundings, claim)?;
+                let renewed = renewed(before, &claim.inputs);
+                all.extend(old.map(|engine| Predecessor { unit: engine.unit, renewed }));
+                self.migrated = true;
+                Engine::migrate(from, plan, &self.id, surroundings, all)?
             }
         });
         Ok(())
@@ -163,9 +182,9 @@ impl Member {
 }
 
 impl Engine {
-    fn new(plan: &Arc<Plan>, id: &UnitId, topology: &Topology) -> Result<Self, WorkerError> {
+    fn new(plan: &Arc<Plan>, id: &UnitId, surroundings: &Surroundings) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
-        let unit = Unit::new(plan.clone(), topology, stage, id.index)
+        let unit = Unit::new(plan.clone(), &surroundings.topology_of(plan), stage, id.index)
             .map_err(|source| WorkerError::Build { unit: id.clone(), source })?;
         Ok(Self::around(unit, plan, stage))
     }
@@ -173,22 +192,28 @@ impl Engine {
     fn restore(
         plan: &Arc<Plan>,
         id: &UnitId,
-        topology: &Topology,
+        surroundings: &Surroundings,
         state: &[u8],
     ) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
-        let unit = Unit::restore(plan.clone(), topology, stage, id.index, state)
+        let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), stage, id.index, state)
             .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
         Ok(Self::around(unit, plan, stage))
     }
 
-    /// The same state under another plan; refused when the meaning of the state changed.
-    fn migrate(self, plan: &Arc<Plan>, id: &UnitId, topology: &Topology) -> Result<Self, WorkerError> {
-        if self.plan.hash() == plan.hash() {
-            return Ok(self);
-        }
-        let state = self.snapshot(id)?;
-        Self::restore(plan, id, topology, &state)
+    /// What units of the plan `from` leave, under another plan; refused when the meaning of the state changed.
+    fn migrate(
+        from: &Plan,
+        plan: &Arc<Plan>,
+        id: &UnitId,
+        surroundings: &Surroundings,
+        old: Vec<Predecessor>,
+    ) -> Result<Self, WorkerError> {
+        let stage = stage_of(plan, id)?;
+        let topology = surroundings.topology_of(plan);
+        let unit = Unit::migrate(from, plan.clone(), &topology, stage, id.index, old)
+            .map_err(|source| WorkerError::Migrate { unit: id.clone(), source })?;
+        Ok(Self::around(unit, plan, stage))
     }
 
     fn around(unit: Unit, plan: &Arc<Plan>, stage: StageId) -> Self {
@@ -282,7 +307,7 @@ impl Engine {
 }
 
 /// The stage of that name in a plan.
-fn stage_of(plan: &Plan, id: &UnitId) -> Result<StageId, WorkerError> {
+pub(super) fn stage_of(plan: &Plan, id: &UnitId) -> Result<StageId, WorkerError> {
     let index = plan.stages().iter().position(|stage| *stage.name == *id.stage);
     index
         .map(|index| StageId(index as u16))

@@ -197,6 +197,7 @@ impl Model {
             plan: pipeline::plan::PlanHash([config.plan; 16]),
             placement: protocol::identity::PlacementHash(u64::from(config.generation)),
             resume: order.resume,
+            retired: false,
         };
         self.pure.record(Record::Journal { head: Head::Claim(claim), start: 0, end: 0 })
     }

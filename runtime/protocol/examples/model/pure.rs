@@ -340,6 +340,7 @@ fn grant(defences: Defences) -> LiveGrant {
                     plan: me.plan,
                     placement: me.placement,
                     resume: orders[0].resume,
+                    retired: false,
                 };
                 ownership.apply(&Head::Claim(claim)).expect("a claim never breaks the sequence");
                 life.observe(&me, Event::Claimed { committed: true, now_ms: 0 });

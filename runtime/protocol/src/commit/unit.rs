@@ -254,7 +254,7 @@ impl LiveUnit {
             }
         };
         let renewal = snapshot.as_ref().map(|_| Renewal {
-            claim: Claim { resume: None, base: None, ..self.start.claim.clone() },
+            claim: Claim { resume: None, base: None, heritage: None, ..self.start.claim.clone() },
             holds: self.holds.clone(),
         });
         self.output_bytes = 0;

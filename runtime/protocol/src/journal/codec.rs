@@ -2,12 +2,12 @@
 //! to an error.
 
 use super::record::{
-    Base, Claim, ClaimedInput, Commit, Cut, Hold, InputPartition, JournalRecord, Released, Renewal,
+    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Released, Renewal,
     SinkProgress,
 };
 use crate::format::{DecodeError, Decoder, Encoder, Magic};
 use crate::identity::{
-    DrainId, Generation, Incarnation, Lineage, Owner, PlacementHash, Seq, WorkerIndex, Writer,
+    DrainId, Generation, Incarnation, Lineage, Owner, PlacementHash, Seq, UnitId, WorkerIndex, Writer,
 };
 use crate::schedule;
 use crate::snapshot::SnapshotPointer;
@@ -140,6 +140,12 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
     out.option(claim.base.as_ref(), |out, base| {
         out.option(base.pointer.as_ref(), write_pointer).number(base.through.0);
     });
+    out.option(claim.heritage.as_ref(), |out, heritage| {
+        out.plan(heritage.plan).list(&heritage.units, |out, (unit, pointer)| {
+            out.text(&unit.stage).number(u64::from(unit.index));
+            write_pointer(out, pointer);
+        });
+    });
     write_inputs(out, &claim.inputs);
     out.list(&claim.stages, |out, stage| {
         out.text(stage);
@@ -163,6 +169,16 @@ fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
             Ok(Base {
                 pointer: from.option("base pointer", read_pointer)?,
                 through: Seq(from.number("base seq")?),
+            })
+        })?,
+        heritage: from.option("heritage", |from| {
+            Ok(Heritage {
+                plan: from.plan("plan before")?,
+                units: from.list("heritage", |from| {
+                    let stage = Arc::from(from.text("unit before")?);
+                    let unit = UnitId { stage, index: from.number32("unit before")? };
+                    Ok((unit, read_pointer(from)?))
+                })?,
             })
         })?,
         inputs: read_inputs(from)?,

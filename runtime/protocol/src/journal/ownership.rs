@@ -52,11 +52,19 @@ pub struct ClaimHead {
     pub placement: PlacementHash,
     /// The drain that it ends.
     pub resume: Option<DrainId>,
+    /// Its plan does not have the stage.
+    pub retired: bool,
 }
 
 impl From<&Claim> for ClaimHead {
     fn from(claim: &Claim) -> Self {
-        Self { owner: claim.owner, plan: claim.plan, placement: claim.placement, resume: claim.resume }
+        Self {
+            owner: claim.owner,
+            plan: claim.plan,
+            placement: claim.placement,
+            resume: claim.resume,
+            retired: claim.retired,
+        }
     }
 }
 
@@ -109,6 +117,8 @@ pub struct Ownership {
     claims: Vec<(ClaimHead, bool)>,
     in_force: Option<PlanHash>,
     before: Option<PlanHash>,
+    /// The generation whose Claim put the plan in force and retired the unit.
+    retired: Option<Generation>,
     lock: Option<Lock>,
     commit: Option<(Owner, Seq)>,
     writers: Vec<Writer>,
@@ -154,7 +164,10 @@ impl Ownership {
         let lifted = self.lock.is_some_and(|lock| {
             claim.owner.generation() > lock.generation || claim.resume == Some(lock.drain)
         });
-        if lifted || self.in_force.is_none() {
+        // Nobody works on a retired unit: whoever comes later and has the stage again needs no drain.
+        let vacant = self.retired.is_some_and(|by| claim.owner.generation() >= by);
+        if lifted || vacant || self.in_force.is_none() {
+            self.retired = claim.retired.then_some(claim.owner.generation());
             if self.in_force != Some(claim.plan) {
                 self.before = self.in_force;
             }
@@ -240,9 +253,14 @@ impl Ownership {
     }
 
     /// True when an owner with this plan may take over: nobody was here, the last owners followed the same plan, or
-    /// they are drained.
+    /// they are drained, or the unit is retired.
     pub fn open_to(&self, plan: PlanHash) -> bool {
-        self.in_force.is_none_or(|in_force| in_force == plan) || self.lock.is_some()
+        self.in_force.is_none_or(|in_force| in_force == plan) || self.lock.is_some() || self.is_retired()
+    }
+
+    /// True when the plan in force does not have the stage: the state that stands here is of the past.
+    pub fn is_retired(&self) -> bool {
+        self.retired.is_some()
     }
 
     /// True when owners with another plan are or were here.

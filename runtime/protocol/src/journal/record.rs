@@ -1,7 +1,7 @@
 //! What may stand in a journal. Positions are offsets of the next record to be read; clocks are milliseconds since the
 //! epoch.
 
-use crate::identity::{DrainId, Generation, Lineage, Owner, PlacementHash, Seq};
+use crate::identity::{DrainId, Generation, Lineage, Owner, PlacementHash, Seq, UnitId};
 use crate::schedule::{OutputDigest, Scheduled};
 use crate::snapshot::SnapshotPointer;
 use pipeline::plan::PlanHash;
@@ -57,11 +57,22 @@ pub struct Claim {
     pub retired: bool,
     /// Where state restarts instead of the newest pointer (rollback, restore of a savepoint).
     pub base: Option<Base>,
+    /// What the unit takes over from units of the plan before, when the Claim changes the plan.
+    pub heritage: Option<Heritage>,
     /// The inputs of the unit, in the order of the plan.
     pub inputs: Vec<ClaimedInput>,
     /// Names of all stages of the plan: a later plan has to know which journals belong to this one, those in which
     /// nobody has claimed yet included.
     pub stages: Vec<Arc<str>>,
+}
+
+/// What a unit takes over at a change of plan, besides its own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heritage {
+    /// The plan that was drained.
+    pub plan: PlanHash,
+    /// Other units of that plan that had a part of what this one has now, with their state at the cut.
+    pub units: Vec<(UnitId, SnapshotPointer)>,
 }
 
 /// State to start from: the snapshot, and the commits of this journal behind it up to `through`.
@@ -114,7 +125,7 @@ pub struct Commit {
 /// A Claim said again, with the Holds open at that point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Renewal {
-    /// The Claim of the owner; its `resume` and `base` are none, for they have happened.
+    /// The Claim of the owner; its `resume`, `base` and `heritage` are none, for they have happened.
     pub claim: Claim,
     /// Open holds.
     pub holds: Vec<Hold>,

@@ -33,6 +33,8 @@ pub struct JournalView {
     origin_at: Option<i64>,
     /// Snapshots that the journal points to, in its order: from the newest that everything needed starts from.
     pointers: Vec<SnapshotPointer>,
+    /// The last commit before the unit was retired: state up to it is of the past.
+    void_through: Seq,
     commit_at: Option<i64>,
     claim: Option<Arc<Claim>>,
     renewed_at: Option<i64>,
@@ -86,6 +88,17 @@ impl JournalView {
     }
 
     fn claim(&mut self, offset: i64, claim: Arc<Claim>) {
+        // A claimant whose plan is not in force came too late, and gives way at step 5: it changes no state.
+        if self.ownership.in_force() != Some(claim.plan) {
+            return;
+        }
+        if self.ownership.is_retired() {
+            self.tail.clear();
+            self.pointers.clear();
+            self.origin = Base::default();
+            self.origin_at = Some(offset);
+            self.void_through = self.ownership.seq();
+        }
         if let Some(base) = &claim.base {
             self.tail.retain(|(_, item)| match item {
                 TailItem::Commit(commit) => commit.seq <= base.through,
@@ -173,6 +186,11 @@ impl JournalView {
     pub fn pointers_from(&self, seq: Seq) -> &[SnapshotPointer] {
         let first = self.pointers.iter().rposition(|known| known.seq <= seq);
         first.map_or(&[], |first| &self.pointers[first..])
+    }
+
+    /// The commit that a replay without a restore point starts behind: 0, or the last one before the unit was retired.
+    pub fn void_through(&self) -> Seq {
+        self.void_through
     }
 
     /// What a replay from a snapshot at `seq` goes through, with offsets.

@@ -56,12 +56,16 @@ impl Fed {
 
 /// True when both lists name the same topics in the same order.
 pub(super) fn same_topics(old: &[ClaimedInput], new: &[ClaimedInput]) -> bool {
-    let key = |input: &ClaimedInput| (input.topic.clone(), input.topic_id.clone());
-    old.iter().map(key).eq(new.iter().map(key))
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_same_input(old, new))
 }
 
-/// Positions behind a Claim: those of topics that both lists name, and the start positions that the Claim brings for
-/// partitions without one. A topic that was made again is another topic.
+/// True when both are one input: the same name, and the same topic. A topic that was made again is another one.
+pub fn is_same_input(old: &ClaimedInput, new: &ClaimedInput) -> bool {
+    old.name == new.name && old.topic == new.topic && old.topic_id == new.topic_id
+}
+
+/// Positions behind a Claim: those of inputs that both lists name, and the start positions that the Claim brings for
+/// partitions without one.
 pub(super) fn carry_over(
     old: &[ClaimedInput],
     positions: &BTreeMap<InputPartition, i64>,
@@ -69,8 +73,7 @@ pub(super) fn carry_over(
 ) -> BTreeMap<InputPartition, i64> {
     let mut carried = BTreeMap::new();
     for (index, input) in (0u16..).zip(new) {
-        let before =
-            old.iter().position(|known| known.topic == input.topic && known.topic_id == input.topic_id);
+        let before = old.iter().position(|known| is_same_input(known, input));
         if let Some(before) = before.and_then(|at| u16::try_from(at).ok()) {
             let known = positions.iter().filter(|(at, _)| at.input == before);
             carried.extend(

@@ -13,7 +13,7 @@ use protocol::identity::{
     DrainId, Generation, Incarnation, Lineage, Owner, PlacementHash, Seq, UnitId, WorkerIndex, Writer,
 };
 use protocol::journal::{
-    Base, Claim, ClaimedInput, Commit, Cut, Hold, InputPartition, JournalRecord, Released, Renewal,
+    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Released, Renewal,
     SinkProgress,
 };
 use protocol::schedule::{OutputDigest, Scheduled, ScheduledBatch};
@@ -44,6 +44,7 @@ pub fn claim(owner: Owner, plan: PlanHash) -> Claim {
         resume: None,
         retired: false,
         base: None,
+        heritage: None,
         inputs: vec![ClaimedInput {
             name: "clicks".into(),
             topic: "clicks".into(),
@@ -126,8 +127,12 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
     let head = (any_owner(), any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<u32>());
     let tail =
         (option::of(any::<u64>()), any::<bool>(), option::of(base), any_inputs(), vec(any_name(), 0..3));
+    let unit = (any_name(), any::<u32>()).prop_map(|(stage, index)| UnitId { stage, index });
+    let heritage = (any::<[u8; 16]>(), vec((unit, any_pointer()), 0..3))
+        .prop_map(|(plan, units)| Heritage { plan: PlanHash(plan), units });
+    let tail = (tail, option::of(heritage));
     (head, tail).prop_map(|((owner, plan, placement, semantics, lineage), tail)| {
-        let (resume, retired, base, inputs, stages) = tail;
+        let ((resume, retired, base, inputs, stages), heritage) = tail;
         Claim {
             owner,
             plan: PlanHash(plan),
@@ -137,6 +142,7 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
             resume: resume.map(DrainId),
             retired,
             base,
+            heritage,
             inputs,
             stages,
         }

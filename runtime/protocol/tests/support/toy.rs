@@ -199,7 +199,7 @@ pub fn restore_and_write(
                 let lines = String::from_utf8_lossy(bytes).into_owned();
                 state = Toy(lines.split('\n').filter(|line| !line.is_empty()).map(str::to_owned).collect());
             }
-            ReplayStep::Follow { .. } => {}
+            ReplayStep::Follow { .. } | ReplayStep::Forget => {}
             ReplayStep::Assign(positions) => readers = positions.into_iter().collect(),
             ReplayStep::Apply { at, batch, clock_ms } => {
                 outputs.add(&state.apply(at, &batch, clock_ms));

@@ -81,26 +81,28 @@ impl LiveState {
         let Some(member) = life.members.iter_mut().find(|member| member.slot == order.slot as usize) else {
             return Ok(());
         };
-        let id = member.id.clone();
+        let unit = member.id.clone();
         let engine = member.engine()?;
         let header = self.live.snapshot_header(&setup.identity.uid8, order.slot, Vec::new(), engine.ends());
         let Some(header) = header else { return Ok(()) };
-        let state = engine.snapshot(&id)?;
+        let state = engine.snapshot(&unit)?;
         let sealed = header.seal(&state);
         let key = key(order.seq.0, &SnapshotPointer::content_name(&sealed));
         let sealed_hash = SnapshotPointer::to(key.as_str(), &sealed, order.seq);
         member.kept.add(sealed_hash.hash, &header, now.wall_ms);
-        let id = self.next_upload;
-        self.next_upload += 1;
         let shard = member.shard(&life.surroundings.topology);
+        let id = life.next_upload();
         match environment.store().start_put(id, shard, &key, sealed) {
             Ok(()) => {
                 self.uploads.insert(id, Upload { slot: order.slot, seq: order.seq, sealed_hash, cut });
             }
             Err(error) => {
-                tracing::warn!(unit = %member.id, %error, "snapshot was not taken");
-                self.failing.entry(order.slot).or_default().failed(&member.id, &error, now);
-                self.live.snapshot_failed(order.slot);
+                tracing::warn!(%unit, %error, "snapshot was not taken");
+                self.failing.entry(order.slot).or_default().failed(&unit, &error, now);
+                match cut {
+                    Some(drain) => drop(self.cuts.insert(order.slot, drain)),
+                    None => self.live.snapshot_failed(order.slot),
+                }
             }
         }
         Ok(())

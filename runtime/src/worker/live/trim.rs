@@ -55,6 +55,9 @@ impl LiveState {
             return;
         }
         self.trimming.at_ms = now.monotonic_ms + self.trimming.every_ms;
+        if !life.is_settled() {
+            return;
+        }
         if let Err(error) = self.trim_records(life, setup) {
             tracing::warn!(worker = setup.worker.0, %error, "internal topics were not trimmed");
         }

@@ -1,0 +1,154 @@
+//! A change of plan as a worker sees it: is it possible, whose state does a unit take over, and where do sources start
+//! that another unit has read.
+
+use super::error::WorkerError;
+use super::journals::{Journal, plan_before};
+use super::setup::{Environment, Setup, Surroundings};
+use super::unit::Member;
+use pipeline::plan::{Plan, PlanHash, compatibility};
+use pipeline::unit::{Predecessor, Unit, predecessors};
+use protocol::identity::UnitId;
+use protocol::journal::record::{Claim, ClaimedInput, Heritage, InputPartition};
+use protocol::restore::{RestoreError, is_same_input};
+use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
+use std::sync::Arc;
+
+/// Refuses a plan that cannot take over the state of the one before, as long as nothing was touched. A plan that is not
+/// known here is met, and refused, where its state is loaded.
+pub fn check_plan(setup: &Setup, before: Option<PlanHash>) -> Result<(), WorkerError> {
+    let Some(before) = before.and_then(|hash| setup.plan_of(hash)) else { return Ok(()) };
+    compatibility(before, &setup.plan).map_err(|steps| WorkerError::Incompatible { steps })
+}
+
+/// What a unit takes over from others when its Claim changes the plan; none when it does not.
+pub fn heritage(
+    setup: &Setup,
+    surroundings: &Surroundings,
+    journals: &[Journal],
+    member: &Member,
+) -> Result<Option<Heritage>, WorkerError> {
+    let mine = setup.plan.hash();
+    if member.view.ownership().in_force() == Some(mine) {
+        return Ok(None);
+    }
+    let Some(hash) = plan_before(journals, mine) else { return Ok(None) };
+    let plan = setup
+        .plan_of(hash)
+        .ok_or_else(|| WorkerError::UnknownPlan { unit: member.id.clone(), plan: hash })?;
+    let own = (&*setup.plan, &surroundings.topology);
+    let before = surroundings.topology_of(plan);
+    let units = predecessors((plan, &before), own, member.stage, member.id.index).into_iter();
+    let units = units.map(|(stage, index)| UnitId { stage: Arc::from(&*plan.stage(stage).name), index });
+    let pointers = units.map(|unit| {
+        let slot = surroundings.slot(&unit);
+        match slot.and_then(|slot| journals[slot].cut_of(hash)) {
+            Some(pointer) => Ok((unit, pointer.clone())),
+            None => Err(WorkerError::NotCut { unit: member.id.clone(), of: unit }),
+        }
+    });
+    let units = pointers.collect::<Result<_, _>>()?;
+    Ok(Some(Heritage { plan: hash, units }))
+}
+
+/// What the snapshots of these units say of themselves.
+pub fn headers<E: Environment>(
+    setup: &Setup,
+    environment: &mut E,
+    heritage: &Heritage,
+) -> Result<Vec<SnapshotHeader>, WorkerError> {
+    let units = heritage.units.iter();
+    units
+        .map(|(unit, pointer)| {
+            let sealed = get(environment, pointer)?;
+            Ok(open(setup, unit, pointer, &sealed)?.0)
+        })
+        .collect()
+}
+
+/// Where the plan before stood in a partition that another unit has read. All its units were drained; should two of
+/// them have read one partition, the one that has come further has given out everything that the other has.
+pub fn position_before(headers: &[SnapshotHeader], input: &ClaimedInput, partition: u32) -> Option<i64> {
+    let mut found: Option<i64> = None;
+    for header in headers {
+        let at = header.inputs.iter().position(|known| is_same_input(known, input));
+        let is_it = |of: &InputPartition| Some(usize::from(of.input)) == at && of.partition == partition;
+        let Some((_, next)) = header.positions.iter().find(|(of, _)| is_it(of)) else { continue };
+        if let Some(other) = found.filter(|other| other != next) {
+            let topic = &*input.topic;
+            tracing::warn!(topic, partition, this = next, other, "two units stood apart: the higher counts");
+        }
+        found = Some(found.map_or(*next, |known| known.max(*next)));
+    }
+    found
+}
+
+/// The units that a Claim names, restored under the plan that they followed.
+pub fn heirlooms<E: Environment>(
+    setup: &Setup,
+    environment: &mut E,
+    surroundings: &Surroundings,
+    claim: &Claim,
+) -> Result<Vec<Predecessor>, WorkerError> {
+    let heritage = claim.heritage.iter().flat_map(|heritage| &heritage.units);
+    heritage
+        .map(|(id, pointer)| {
+            let sealed = get(environment, pointer)?;
+            let (header, state) = open(setup, id, pointer, &sealed)?;
+            let plan = known(setup, id, header.plan)?;
+            let stage = super::unit::stage_of(plan, id)?;
+            let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), stage, id.index, state)
+                .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
+            Ok(Predecessor { unit, renewed: renewed(&header.inputs, &claim.inputs) })
+        })
+        .collect()
+}
+
+/// Sources whose topic was made again: the same name and topic, and another id.
+pub fn renewed(old: &[ClaimedInput], new: &[ClaimedInput]) -> Vec<String> {
+    let is_renewed = |input: &&ClaimedInput| {
+        old.iter().any(|known| {
+            known.name == input.name && known.topic == input.topic && known.topic_id != input.topic_id
+        })
+    };
+    new.iter().filter(is_renewed).map(|input| input.name.to_string()).collect()
+}
+
+/// Nothing may have gone on behind the states that own Claims name: they were looked up before the Claim, and the drain
+/// could have been resumed in between.
+pub fn check_heritage(
+    surroundings: &Surroundings,
+    journals: &[Journal],
+    members: &[Member],
+) -> Result<(), WorkerError> {
+    for member in members {
+        let heritage = member.view.claim_in_force().and_then(|claim| claim.heritage.as_ref());
+        let Some(Heritage { plan, units }) = heritage else { continue };
+        for (unit, pointer) in units {
+            let slot = surroundings.slot(unit);
+            if slot.and_then(|slot| journals[slot].cut_of(*plan)).is_some_and(|newest| newest != pointer) {
+                return Err(WorkerError::WentOn { unit: member.id.clone(), of: unit.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The plan of this hash.
+pub fn known<'a>(setup: &'a Setup, unit: &UnitId, plan: PlanHash) -> Result<&'a Arc<Plan>, WorkerError> {
+    setup.plan_of(plan).ok_or_else(|| WorkerError::UnknownPlan { unit: unit.clone(), plan })
+}
+
+fn get<E: Environment>(environment: &mut E, pointer: &SnapshotPointer) -> Result<Vec<u8>, WorkerError> {
+    let found = environment.store().get(&pointer.key);
+    found.map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })
+}
+
+fn open<'a>(
+    setup: &Setup,
+    unit: &UnitId,
+    pointer: &SnapshotPointer,
+    sealed: &'a [u8],
+) -> Result<(SnapshotHeader, &'a [u8]), WorkerError> {
+    SnapshotHeader::restore(&setup.identity.uid8, unit, pointer, sealed)
+        .map_err(|source| WorkerError::Restore(RestoreError::Snapshot { unit: unit.clone(), source }))
+}
