@@ -216,8 +216,8 @@ fn config_map(
     })
 }
 
-/// The file that `weir worker` reads. Only the newest prior carries its manifests: state of an older one is restored
-/// through it.
+/// The file that `weir worker` reads. It carries the manifests of every plan that the priors followed, once each: a
+/// unit may have to restore what any of them wrote.
 fn generation_file(
     observed: &Observed,
     desired: &Desired,
@@ -228,6 +228,8 @@ fn generation_file(
         let facts = observed.generation(prior.generation).and_then(|generation| generation.facts.as_ref());
         facts.map(|facts| facts.file.manifest.clone()).filter(|_| prior.plan_hash != desired.plan_hash)
     };
+    let is_first =
+        |at: usize, prior: &Prior| priors[..at].iter().all(|newer| newer.plan_hash != prior.plan_hash);
     let priors = priors.iter().enumerate().map(|(at, prior)| PriorGeneration {
         generation: prior.generation,
         plan_hash: prior.plan_hash.clone(),
@@ -236,7 +238,7 @@ fn generation_file(
             workers_per_replica: prior.workers_per_replica,
             placement: Placement::Modulo,
         },
-        manifest: if at == 0 { manifest_of(prior) } else { None },
+        manifest: if is_first(at, prior) { manifest_of(prior) } else { None },
     });
     Ok(GenerationFile {
         version: FILE_VERSION,

@@ -4,7 +4,9 @@ use super::observe::Observed;
 use super::references;
 use crate::settings::Settings;
 use ::pipeline::manifest::{Manifest, References, ResolvedManifest};
-use ::pipeline::plan::{Guarantee, Plan, SinkConnector, SourceConnector};
+use ::pipeline::plan::{
+    Guarantee, Incompatible, Plan, SinkConnector, SourceConnector, compatibility, from_yaml,
+};
 use ::pipeline::problem::{Problem, ProblemKind};
 use ::pipeline::spec::{Size, StreamPipelineSpec};
 use control::Reason;
@@ -47,7 +49,8 @@ pub struct Desired {
 /// What is wrong with what the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// `RefNotFound` when everything that is wrong is something missing, else `ConfigInvalid`.
+    /// `RefNotFound` when everything that is wrong is something missing, `StateIncompatible` when the plan is good and
+    /// cannot use the state that there is, else `ConfigInvalid`.
     pub reason: Reason,
     /// Every problem, one a line, as far as they fit.
     pub message: String,
@@ -70,6 +73,11 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     };
     problems.extend(without_kafka(&plan));
     if !problems.is_empty() {
+        return Err(invalid(&problems, references));
+    }
+    if let Err(steps) = uses_state(observed, &plan) {
+        let problems: Vec<_> =
+            steps.iter().map(|step| (Reason::StateIncompatible, step.to_string())).collect();
         return Err(invalid(&problems, references));
     }
     let manifest = match resolved.to_yaml() {
@@ -153,6 +161,17 @@ fn without_kafka(plan: &Plan) -> Option<(Reason, String)> {
     Some((Reason::ConfigInvalid, message))
 }
 
+/// Asks before anything is touched whether the plan can take over the state that there is: that of the newest generation
+/// that was told to take over. A manifest that this version no longer understands is left to the workers, which ask too.
+fn uses_state(observed: &Observed, plan: &Plan) -> Result<(), Vec<Incompatible>> {
+    let status = observed.status();
+    let newest = status.generation.filter(|_| status.promoted == Some(true));
+    let owner = newest.or_else(|| status.priors.first().map(|prior| prior.generation));
+    let facts = owner.and_then(|number| observed.generation(number)?.facts.as_ref());
+    let Some(before) = facts.and_then(|facts| from_yaml(&facts.file.manifest).ok()) else { return Ok(()) };
+    compatibility(&before, plan)
+}
+
 /// A window that exists and cannot be read is reported as such, not as missing.
 fn explained(problem: &Problem, observed: &Observed) -> bool {
     problem.kind == ProblemKind::RefNotFound
@@ -168,14 +187,15 @@ fn line(problem: &Problem) -> (Reason, String) {
 }
 
 fn invalid(problems: &[(Reason, String)], references: Vec<Reference>) -> Invalid {
-    let only_missing = problems.iter().all(|(reason, _)| *reason == Reason::RefNotFound);
+    let all = |one: Reason| problems.iter().all(|(reason, _)| *reason == one);
+    let reason = [Reason::RefNotFound, Reason::StateIncompatible].into_iter().find(|reason| all(*reason));
     let shown: Vec<&str> = problems.iter().take(PROBLEMS_SHOWN).map(|(_, text)| text.as_str()).collect();
     let mut message = shown.join("\n");
     if problems.len() > PROBLEMS_SHOWN {
         let _ = write!(message, "\nand {} more", problems.len() - PROBLEMS_SHOWN);
     }
     Invalid {
-        reason: if only_missing { Reason::RefNotFound } else { Reason::ConfigInvalid },
+        reason: reason.unwrap_or(Reason::ConfigInvalid),
         message: control::call::bounded_message(message),
         references,
     }

@@ -296,6 +296,23 @@ fn an_invalid_spec_touches_nothing_that_runs() {
 }
 
 #[test]
+fn a_plan_that_cannot_use_the_state_touches_nothing_that_runs() {
+    let resized = |mut observed: Observed| {
+        let window = observed.windows.get_mut("per-user-5m").expect("a window");
+        window.tumbling.as_mut().expect("tumbling").size = ::pipeline::spec::Duration("10m".to_owned());
+        observed
+    };
+    let decision = decide(&resized(live(created(), 1)));
+    assert_eq!((decision.phase, decision.actions), (Phase::Invalid, vec![]));
+    let renamed = edited(resized(live(created(), 1)), |pipeline| {
+        pipeline.spec.steps[0].name = "per-user-10m".to_owned();
+    });
+    assert_eq!(decide(&renamed).phase, Phase::Changing, "a step with another name starts empty");
+    let never_live = carried_out(created(), &decide(&created()));
+    assert_ne!(decide(&resized(never_live)).phase, Phase::Invalid, "there is no state yet");
+}
+
+#[test]
 fn delete_removes_cleans_and_releases() {
     let (observed, decision) = walk(deleted(live(created(), 1)));
     assert_eq!(decision.actions, [Action::Remove(1)]);

@@ -67,6 +67,14 @@ fn missing_window() -> Observed {
     Observed { windows: BTreeMap::new(), ..created() }
 }
 
+/// A window of a pipeline that runs gets another size.
+fn resized() -> Observed {
+    let mut observed = live(created(), 1);
+    let window = observed.windows.get_mut("per-user-5m").expect("a window");
+    window.tumbling.as_mut().expect("tumbling").size = ::pipeline::spec::Duration("10m".to_owned());
+    observed
+}
+
 fn situations() -> Vec<(&'static str, Observed)> {
     let topic = problem(Kind::SourcesConnected, Some(Reason::TopicNotFound), false);
     let diverged = problem(Kind::Ready, Some(Reason::StateIncompatible), true);
@@ -126,6 +134,7 @@ fn situations() -> Vec<(&'static str, Observed)> {
             edited(created(), |pipeline| pipeline.spec.sinks[0].from = Some(vec!["per-usr".to_owned()])),
         ),
         ("no Kafka", edited(created(), |pipeline| pipeline.spec.kafka = None)),
+        ("another meaning of a window that has state", resized()),
         ("image not allowed", edited(created(), |pipeline| pipeline.spec.image = Some("evil:1".to_owned()))),
     ]
 }

@@ -166,8 +166,11 @@ fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {
     match facts.desired {
-        Err(invalid) => Verdict::new(Kind::ConfigValid, false, invalid.reason, invalid.message.clone()),
-        Ok(_) => match problems.iter().find(|problem| problem.condition == Kind::ConfigValid) {
+        // What is wrong is the step from the state that there is to this plan, not the plan.
+        Err(invalid) if invalid.reason != Reason::StateIncompatible => {
+            Verdict::new(Kind::ConfigValid, false, invalid.reason, invalid.message.clone())
+        }
+        _ => match problems.iter().find(|problem| problem.condition == Kind::ConfigValid) {
             Some(problem) => Verdict::new(Kind::ConfigValid, false, problem.reason, problem.message.clone()),
             None => Verdict::new(Kind::ConfigValid, true, Reason::Running, String::new()),
         },
