@@ -55,3 +55,58 @@ spec:
     - {name: sizes, from: [in-all], kafka: {topic: sizes}}
 "#,
 ];
+
+/// What each of them is changed to and back from: what it writes to the topics of the first form is the same, although
+/// its stages have other names, its windows other neighbours, and its first step another one before it.
+pub const SUCCESSORS: [&str; 3] = [
+    r#"apiVersion: weir.dev/v1alpha1
+kind: StreamPipeline
+metadata: {name: pass}
+spec:
+  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
+  steps:
+    - {name: all, filter: {expression: "true"}}
+    - {name: kept, filter: {expression: event.n % 10 != 3}}
+  sinks:
+    - {name: passed, from: [kept], kafka: {topic: passed}}
+    - {name: copies, from: [all], kafka: {topic: extra}}
+"#,
+    r#"apiVersion: weir.dev/v1alpha1
+kind: StreamPipeline
+metadata: {name: count}
+spec:
+  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
+  steps:
+    - {name: kept, filter: {expression: event.n % 10 != 3}}
+    - {name: wide, window: {keyBy: [n], tumbling: {size: 9s}, aggregates: [{name: all, function: Count}]}}
+    - name: per-group
+      from: [kept]
+      window:
+        keyBy: [group]
+        tumbling: {size: 5s}
+        aggregates: [{name: records, function: Count}, {name: total, function: Sum, field: n}]
+        lateSink: {kafka: {topic: late}}
+    - {name: both, from: [wide, per-group], filter: {expression: "true"}}
+  sinks:
+    - {name: passed, from: [kept], kafka: {topic: passed}}
+    - {name: counts, from: [per-group], kafka: {topic: counts}}
+    - {name: everything, from: [both], kafka: {topic: extra}}
+"#,
+    r#"apiVersion: weir.dev/v1alpha1
+kind: StreamPipeline
+metadata: {name: chain}
+spec:
+  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
+  steps:
+    - {name: all, filter: {expression: "true"}}
+    - name: per-group
+      window: {keyBy: [group], tumbling: {size: 5s}, aggregates: [{name: records, function: Count}]}
+    - {name: some, filter: {expression: "true"}}
+    - name: in-all
+      window: {keyBy: [records], tumbling: {size: 20s}, aggregates: [{name: groups, function: Count}]}
+  sinks:
+    - {name: counts, from: [per-group], kafka: {topic: counts}}
+    - {name: sizes, from: [in-all], kafka: {topic: sizes}}
+    - {name: copies, from: [some], kafka: {topic: extra}}
+"#,
+];

@@ -29,7 +29,8 @@ fn main() -> anyhow::Result<()> {
     if arguments.mutants {
         return each_mutant(&arguments);
     }
-    let (mut matrix, mut moves, mut trimmed, mut violations) = (Matrix::default(), 0, 0, 0);
+    let (mut matrix, mut moves, mut violations) = (Matrix::default(), 0, 0);
+    let (mut trimmed, mut changes) = (0, 0);
     for seed in arguments.first..arguments.first + arguments.seeds {
         let outcome = simulate(seed, Defences::ALL);
         if arguments.twice {
@@ -39,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         matrix.merge(&outcome.matrix);
         moves += outcome.moves;
         trimmed += outcome.trimmed;
+        changes += outcome.changes;
         if let Some(violation) = outcome.violation {
             violations += 1;
             println!("seed {seed}: {}", violation.what);
@@ -46,10 +48,14 @@ fn main() -> anyhow::Result<()> {
         }
     }
     println!("{matrix}");
-    println!("{} seeds, {moves} moves, {trimmed} offsets trimmed: {violations} violations", arguments.seeds);
+    let seeds = arguments.seeds;
+    println!(
+        "{seeds} seeds, {moves} moves, {trimmed} offsets trimmed, {changes} changes of plan: {violations} violations"
+    );
     let zero = matrix.zero_cells();
     anyhow::ensure!(violations == 0, "{violations} seeds broke a promise");
     anyhow::ensure!(trimmed > 0 || arguments.seeds < 100, "nothing was ever trimmed");
+    anyhow::ensure!(changes > 0 || arguments.seeds < 100, "no plan was ever changed");
     anyhow::ensure!(zero.is_empty() || arguments.seeds < SEEDS_THAT_MEET_ALL, "never met: {zero:?}");
     Ok(())
 }

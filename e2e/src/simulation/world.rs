@@ -1,10 +1,12 @@
 //! One run: the log, the workers of all generations, and what happens to them.
 
 use super::faults::{Matrix, Network, Place};
-use super::{Chance, PIPELINES};
+use super::{Chance, PIPELINES, SUCCESSORS};
 use connect::door::{IoError, KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Io, Log, Settings};
 use connect::snapshot::{MemoryStore, Uploads};
+use control::call::DrainId;
+use control::status::UnitState;
 use pipeline::plan::{Plan, SinkConnector, SinkId};
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
@@ -38,6 +40,8 @@ pub struct Outcome {
     pub moves: u64,
     /// Offsets of internal topics that were deleted in it.
     pub trimmed: u64,
+    /// Drains that ended with the other form of the pipeline.
+    pub changes: u64,
     /// What is wrong, if anything.
     pub violation: Option<Violation>,
 }
@@ -96,7 +100,15 @@ struct GenerationRun {
 }
 
 struct World {
+    /// The first form of the pipeline.
     plan: Arc<Plan>,
+    /// The other one.
+    other: Arc<Plan>,
+    /// The newest generation runs the other one.
+    changed: bool,
+    /// A drain is under way, with which the form changes.
+    draining: bool,
+    changes: u64,
     log: Log,
     store: MemoryStore,
     bounds: Bounds,
@@ -117,14 +129,15 @@ struct World {
 /// Runs the schedule of a seed.
 pub fn simulate(seed: u64, defences: Defences) -> Outcome {
     let mut chance = Chance::new(seed);
-    let pipeline = PIPELINES[(seed % PIPELINES.len() as u64) as usize];
-    let plan = match pipeline::plan::from_yaml(pipeline) {
-        Ok(plan) => Arc::new(plan),
-        Err(problems) => return broken(format!("{problems:?}")),
+    let which = (seed % PIPELINES.len() as u64) as usize;
+    let forms = [PIPELINES[which], SUCCESSORS[which]].map(pipeline::plan::from_yaml);
+    let forms = match forms {
+        [Ok(plan), Ok(other)] => [Arc::new(plan), Arc::new(other)],
+        problems => return broken(format!("{problems:?}")),
     };
     let records = 60 + chance.below(200);
-    let expected = World::new(&plan, Chance::new(seed ^ 1), records, Defences::ALL).undisturbed();
-    let mut world = World::new(&plan, chance, records, defences);
+    let expected = World::new(&forms, Chance::new(seed ^ 1), records, Defences::ALL).undisturbed();
+    let mut world = World::new(&forms, chance, records, defences);
     let found = expected.and_then(|expected| world.disturbed(seed).map(|found| (expected, found)));
     let violation = match found {
         Ok((expected, found)) => compare(&expected, &found),
@@ -137,13 +150,14 @@ pub fn simulate(seed: u64, defences: Defences) -> Outcome {
         trace: world.trace,
         moves: world.moves,
         trimmed: world.trimmed(),
+        changes: world.changes,
         violation: violation.map(|what| Violation { what, moves }),
     }
 }
 
 fn broken(what: String) -> Outcome {
     let violation = Some(Violation { what, moves: Vec::new() });
-    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, violation }
+    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, changes: 0, violation }
 }
 
 /// Records by topic, sorted.
@@ -163,7 +177,7 @@ fn compare(expected: &Outputs, found: &Outputs) -> Option<String> {
 }
 
 impl World {
-    fn new(plan: &Arc<Plan>, mut chance: Chance, to_feed: u64, defences: Defences) -> Self {
+    fn new(forms: &[Arc<Plan>; 2], mut chance: Chance, to_feed: u64, defences: Defences) -> Self {
         let settings = Settings {
             seed: chance.bits(),
             batch_records_max: 1 + chance.below(9) as usize,
@@ -174,13 +188,17 @@ impl World {
         };
         let log = Log::new(settings);
         log.create_topic("in", PARTITIONS);
-        for sink in plan.sinks() {
+        for sink in forms.iter().flat_map(|plan| plan.sinks()) {
             if let SinkConnector::Kafka { topic, .. } = &sink.connector {
                 log.create_topic(topic, PARTITIONS);
             }
         }
         Self {
-            plan: plan.clone(),
+            plan: forms[0].clone(),
+            other: forms[1].clone(),
+            changed: false,
+            draining: false,
+            changes: 0,
             log,
             store: MemoryStore::new(),
             bounds: Bounds::default(),
@@ -236,11 +254,12 @@ impl World {
                 self.note(format!("deliver {delivered}"));
             }
             50..52 => self.expire(),
-            52..55 if self.number < GENERATIONS_MAX => {
+            52..55 if self.number < GENERATIONS_MAX && !self.draining => {
                 let workers = 1 + self.chance.below(3) as u32;
                 self.new_generation(workers);
             }
             55..80 => self.promote(),
+            80..84 if self.number < GENERATIONS_MAX && !self.draining => self.drain(),
             _ => return self.step_somebody(),
         }
         self.check_moves()
@@ -272,9 +291,9 @@ impl World {
             }
         }
         self.promote();
-        let newest = self.generations.len() - 1;
         loop {
             let mut finished = true;
+            let newest = self.generations.len() - 1;
             for generation in 0..self.generations.len() {
                 for worker in 0..self.generations[generation].workers.len() {
                     let done = self.step(generation, worker)? == Step::Finished;
@@ -314,12 +333,15 @@ impl World {
             let generation = old.setup.generation.unwrap_or_default();
             (0..old.setup.workers).map(move |w| Writer { generation, worker: WorkerIndex(w) })
         });
+        let (plan, earlier) =
+            if self.changed { (&self.other, &self.plan) } else { (&self.plan, &self.other) };
         let setup = Setup {
             generation: Some(Generation(self.number as u32)),
             prior: prior.collect(),
+            earlier_plans: [(earlier.hash(), earlier.clone())].into(),
             promotion: Promotion::Operator,
             defences: self.defences,
-            ..setup(&self.plan, 0, workers)
+            ..setup(plan, 0, workers)
         };
         let count = workers as usize;
         self.generations.push(GenerationRun {
@@ -341,6 +363,38 @@ impl World {
         if let Some(newest) = self.generations.last_mut() {
             newest.intents.promoted = newest.setup.generation.map(|generation| u64::from(generation.0));
         }
+    }
+
+    /// The newest generation is to finish, for the other form of the pipeline.
+    fn drain(&mut self) {
+        self.promote();
+        let name = format!("change-{}", self.number);
+        let Some(newest) = self.generations.last_mut() else { return };
+        newest.intents.drain = DrainId::new(name.clone()).ok().map(|id| (id, true));
+        self.draining = true;
+        self.note(name);
+    }
+
+    /// Once every unit of the newest generation is cut, the other form takes over. Whoever is left of the first one goes
+    /// on: it does not know yet.
+    fn change_when_cut(&mut self) {
+        let now = self.now();
+        let Some(newest) = self.generations.last().filter(|_| self.draining) else { return };
+        let running = newest.workers.iter().flatten();
+        let units: Vec<_> = running.flat_map(|worker| worker.report(now).units).collect();
+        let all = PARTITIONS as usize * newest.setup.plan.stages().len();
+        if units.len() == all && units.iter().all(|unit| unit.state == UnitState::Cut) {
+            self.draining = false;
+            self.changed = !self.changed;
+            self.changes += 1;
+            let workers = 1 + self.chance.below(3) as u32;
+            self.new_generation(workers);
+            self.promote();
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_ms: self.now_ms, wall_ms: BASE_MS + 3_600_000 + self.now_ms as i64 }
     }
 
     fn start_worker(&mut self, generation: usize, worker: usize) {
@@ -426,13 +480,14 @@ impl World {
 
     fn step(&mut self, generation: usize, worker: usize) -> Result<Step, String> {
         self.now_ms += 1 + self.chance.below(8);
-        let now = Now { monotonic_ms: self.now_ms, wall_ms: BASE_MS + 3_600_000 + self.now_ms as i64 };
+        let now = self.now();
         let run = &mut self.generations[generation];
         let Some(running) = &mut run.workers[worker] else { return Ok(Step::Waited) };
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = running.place();
         let step = running.step(now, Duration::ZERO, &run.intents);
         let closed = running.report().problems.into_iter().find(|problem| problem.permanent);
         self.note(format!("step {generation}/{worker} {step:?}"));
+        self.change_when_cut();
         match closed {
             Some(problem) => Err(format!("worker {generation}/{worker} failed closed: {}", problem.message)),
             None => Ok(step),

@@ -324,7 +324,9 @@ impl LiveState {
         }
         self.committed_at_ms = now.monotonic_ms;
         for member in &mut life.members {
-            let running = self.live.standing(member.slot as Slot) != Some(Standing::Released(None));
+            // A unit that another generation has, or has taken, is none of mine any more.
+            let standing = self.live.standing(member.slot as Slot);
+            let running = !matches!(standing, None | Some(Standing::Released(None)));
             if running && (member.dirty || member.engine()?.needs_commit()) {
                 let effects = member.boundary()?;
                 self.keep(setup, member, effects);
@@ -350,7 +352,8 @@ impl LiveState {
 
     fn is_finished<E: Environment>(&self, life: &Life<E::Io>, environment: &E) -> bool {
         let clean = life.members.iter().all(|member| member.pending.is_empty());
-        let last = self.stopping || self.has_all(life, environment);
+        let saved = self.cuts.is_empty() && self.uploads.values().all(|upload| upload.cut.is_none());
+        let last = self.stopping || (saved && self.has_all(life, environment));
         clean && self.live.due(u64::MAX) == Due::Nothing && last
     }
 
