@@ -204,7 +204,7 @@ impl World {
         let mut finished = true;
         for worker in &mut run.workers {
             finished &= worker.step(now, Duration::ZERO, &run.intents) == Step::Finished;
-            let problems = worker.report(now).problems;
+            let problems = worker.report().problems;
             assert!(problems.iter().all(|problem| !problem.permanent), "{problems:#?}");
         }
         if self.step % 3 == 0 {
@@ -240,9 +240,8 @@ impl World {
         self.runs.last_mut().unwrap().intents.drain = Some((DrainId::new(name).unwrap(), true));
         loop {
             self.round();
-            let now = self.now();
             let run = self.runs.last().unwrap();
-            let units: Vec<_> = run.workers.iter().flat_map(|worker| worker.report(now).units).collect();
+            let units: Vec<_> = run.workers.iter().flat_map(|worker| worker.report().units).collect();
             if !units.is_empty() && units.iter().all(|unit| unit.state == UnitState::Cut) {
                 break;
             }
@@ -402,7 +401,7 @@ fn a_plan_that_cannot_use_the_state_touches_nothing() {
     let now = Now { monotonic_ms: 1_000_000, wall_ms: BASE_MS };
     let run = world.runs.last_mut().unwrap();
     (0..200).for_each(|_| drop(run.workers[0].step(now, Duration::ZERO, &run.intents)));
-    let problems = run.workers[0].report(now).problems;
+    let problems = run.workers[0].report().problems;
     let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
     assert!(problem.permanent);
     assert_eq!(problem.reason, Some(Reason::StateIncompatible));

@@ -378,10 +378,9 @@ impl World {
     /// Once every unit of the newest generation is cut, the other form takes over. Whoever is left of the first one goes
     /// on: it does not know yet.
     fn change_when_cut(&mut self) {
-        let now = self.now();
         let Some(newest) = self.generations.last().filter(|_| self.draining) else { return };
         let running = newest.workers.iter().flatten();
-        let units: Vec<_> = running.flat_map(|worker| worker.report(now).units).collect();
+        let units: Vec<_> = running.flat_map(|worker| worker.report().units).collect();
         let all = PARTITIONS as usize * newest.setup.plan.stages().len();
         if units.len() == all && units.iter().all(|unit| unit.state == UnitState::Cut) {
             self.draining = false;

@@ -7,11 +7,12 @@ use protocol::defences::Defences;
 use protocol::identity::{DrainId, Generation, Owner, Seq};
 use protocol::journal::ownership::SequenceBroken;
 use protocol::journal::{
-    Base, Cut, Hold, JournalRecord, JournalView, Released, Renewal, SinkProgress, TailItem,
+    Base, Claim, Cut, Hold, JournalRecord, JournalView, Released, Renewal, SinkProgress, TailItem,
 };
+use protocol::restore::{Replay, ReplayStep};
 use protocol::trim;
 use std::collections::BTreeMap;
-use support::{PLAN, claim, commit, owner, pointer};
+use support::{OTHER_PLAN, PLAN, claim, commit, owner, pointer, unit};
 
 /// One thing that an owner of a unit does.
 #[derive(Clone, Debug)]
@@ -315,6 +316,56 @@ fn a_base_restarts_state_and_forgets_the_commits_behind_it() {
         })
         .collect();
     assert_eq!((view.restore_point().seq(), replayed), (Seq(1), vec![2, 4]));
+}
+
+fn retired(generation: u32) -> JournalRecord {
+    let retired = true;
+    JournalRecord::Claim(Box::new(Claim { retired, ..claim(owner(generation, 0, 9), OTHER_PLAN) }))
+}
+
+#[test]
+fn what_a_retired_unit_left_is_of_the_past() {
+    let cut = JournalRecord::Cut(Cut { owner: owner(1, 0, 1), drain: DrainId(5), pointer: pointer(2) });
+    let mut records = vec![claimed(1, 1), committed(1, 1), committed(1, 2), released(1, 2, Some(5)), cut];
+    assert_eq!(view_of(records.clone()).restore_point().seq(), Seq(2));
+    records.push(retired(2));
+    let view = view_of(records.clone());
+    assert!(view.ownership().is_retired() && view.ownership().open_to(PLAN), "whoever comes needs no drain");
+    assert_eq!((view.restore_point().pointer.as_ref(), view.void_through()), (None, Seq(2)));
+    // Its stage is there again, two plans later.
+    records.extend([claimed(3, 3), committed(3, 3)]);
+    let view = view_of(records.clone());
+    assert!(!view.ownership().is_retired() && !view.ownership().open_to(OTHER_PLAN));
+    assert_eq!(view.ownership().in_force(), Some(PLAN));
+    // The commits of these tests say nothing of what they read.
+    let defences = Defences { hash_check: false, ..Defences::ALL };
+    let mut replay = Replay::new("0123abcd", unit(), defences);
+    let mut steps = Vec::new();
+    while let Ok(step) = replay.next(&view) {
+        let is_last = matches!(step, ReplayStep::Commit { .. } | ReplayStep::Feed(_) | ReplayStep::UpToDate);
+        steps.push(step);
+        if is_last {
+            break;
+        }
+    }
+    assert!(steps.contains(&ReplayStep::Forget), "{steps:?}");
+    assert!(matches!(steps.last(), Some(ReplayStep::Commit { seq: Seq(3), .. })), "{steps:?}");
+    let follows = steps.iter().filter(|step| matches!(step, ReplayStep::Follow { from: None, .. }));
+    assert_eq!(follows.count(), 1, "it starts empty: {steps:?}");
+}
+
+#[test]
+fn nobody_of_the_past_takes_a_retired_unit_and_none_that_goes_on_is_retired() {
+    let drained = [claimed(1, 1), committed(1, 1), released(1, 1, Some(5))];
+    let late = view_of([&drained[..], &[retired(3), claimed(2, 2)]].concat());
+    assert!(late.ownership().is_retired(), "a claimant of a lower generation came too late");
+    let resumed = |drain: u64| {
+        let resume = Some(DrainId(drain));
+        JournalRecord::Claim(Box::new(Claim { resume, ..claim(owner(1, 0, 2), PLAN) }))
+    };
+    let view = view_of([&drained[..], &[resumed(5), retired(2), committed(1, 2)]].concat());
+    assert!(!view.ownership().is_retired(), "the drain was resumed before");
+    assert_eq!(view.tail_behind(Seq(0)).len(), 4, "and every record of its owners counts");
 }
 
 fn with_pointer(generation: u32, seq: u64, of: u64) -> JournalRecord {
