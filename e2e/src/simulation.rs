@@ -78,13 +78,13 @@ spec:
   sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
   steps:
     - {name: kept, filter: {expression: event.n % 10 != 3}}
-    - {name: wide, window: {keyBy: [n], tumbling: {size: 9s}, aggregates: [{name: all, function: Count}]}}
+    - {name: wide, window: {keyBy: ['n'], tumbling: {size: 9s}, aggregates: [{name: all, function: Count}]}}
     - name: per-group
       from: [kept]
       window:
         keyBy: [group]
         tumbling: {size: 5s}
-        aggregates: [{name: records, function: Count}, {name: total, function: Sum, field: n}]
+        aggregates: [{name: records, function: Count}, {name: total, function: Sum, field: 'n'}]
         lateSink: {kafka: {topic: late}}
     - {name: both, from: [wide, per-group], filter: {expression: "true"}}
   sinks:

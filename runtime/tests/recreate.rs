@@ -48,7 +48,7 @@ fn kept(from: &str) -> String {
       window:
         keyBy: [group]
         tumbling: {{size: 5s}}
-        aggregates: [{{name: records, function: Count}}, {{name: total, function: Sum, field: n}}]
+        aggregates: [{{name: records, function: Count}}, {{name: total, function: Sum, field: 'n'}}]
         lateSink: {{kafka: {{topic: late}}}}
 "
     )
@@ -56,7 +56,7 @@ fn kept(from: &str) -> String {
 
 fn other(name: &str, from: &str) -> String {
     format!(
-        "    - {{name: {name}, from: [{from}], window: {{keyBy: [n], tumbling: {{size: 3s}}, aggregates: [{{name: all, function: Count}}]}}}}\n"
+        "    - {{name: {name}, from: [{from}], window: {{keyBy: ['n'], tumbling: {{size: 3s}}, aggregates: [{{name: all, function: Count}}]}}}}\n"
     )
 }
 
@@ -186,6 +186,7 @@ impl World {
             idle_commit_interval_ms: 23,
             bytes_max: 1 << 20,
             snapshot_interval_ms: 60,
+            trim_interval_ms: 25,
         };
         Worker::new(Setup { worker: WorkerIndex(worker), ..setup.clone() }, environment, timing)
     }

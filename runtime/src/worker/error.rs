@@ -168,6 +168,14 @@ pub enum WorkerError {
         #[source]
         source: MigrateError,
     },
+    /// The units of the pipeline were drained under different plans: none of them is the one before.
+    #[error("{unit} was drained under another plan than the others, which followed {others}")]
+    TwoPlans {
+        /// The unit.
+        unit: UnitId,
+        /// The plan of the others.
+        others: PlanHash,
+    },
     /// The state of another unit is needed, and its drain was not completed.
     #[error("{unit} takes over state of {of}, which was drained but has not saved it yet")]
     NotCut {

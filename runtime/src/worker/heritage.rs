@@ -28,10 +28,15 @@ pub fn heritage(
     member: &Member,
 ) -> Result<Option<Heritage>, WorkerError> {
     let mine = setup.plan.hash();
-    if member.view.ownership().in_force() == Some(mine) {
+    let in_force = member.view.ownership().in_force();
+    if in_force == Some(mine) {
         return Ok(None);
     }
-    let Some(hash) = plan_before(journals, mine) else { return Ok(None) };
+    let before = plan_before(journals, mine);
+    let Some(hash) = before.or(in_force) else { return Ok(None) };
+    if member.view.ownership().lock().is_some() && in_force != Some(hash) {
+        return Err(WorkerError::TwoPlans { unit: member.id.clone(), others: hash });
+    }
     let plan = setup
         .plan_of(hash)
         .ok_or_else(|| WorkerError::UnknownPlan { unit: member.id.clone(), plan: hash })?;

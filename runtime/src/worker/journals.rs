@@ -43,7 +43,7 @@ pub struct Journal {
 /// What a record says of the plans before, besides what the fold keeps.
 enum Note {
     Claim { plan: PlanHash, generation: Generation, retired: bool, inherits: bool },
-    Durable,
+    Renewal { plan: PlanHash, generation: Generation },
     Cut { drain: DrainId, pointer: SnapshotPointer },
     Nothing,
 }
@@ -144,8 +144,7 @@ impl Journal {
         match note {
             Note::Claim { plan, generation, retired, inherits } if in_force == Some(plan) => {
                 if !retired {
-                    let highest = self.followed.entry(plan).or_insert(generation);
-                    *highest = generation.max(*highest);
+                    self.followed_by(plan, generation);
                 }
                 self.inherits |= inherits;
                 // The unit goes on with the plan that was drained: the cut was not its end.
@@ -158,9 +157,18 @@ impl Journal {
                     self.inherits = false;
                 }
             }
-            Note::Durable => self.inherits = false,
+            // All that is left of the Claim where a journal was trimmed.
+            Note::Renewal { plan, generation } => {
+                self.followed_by(plan, generation);
+                self.inherits = false;
+            }
             Note::Claim { .. } | Note::Nothing => {}
         }
+    }
+
+    fn followed_by(&mut self, plan: PlanHash, generation: Generation) {
+        let highest = self.followed.entry(plan).or_insert(generation);
+        *highest = generation.max(*highest);
     }
 
     /// The state at the end of the drain of a plan.
@@ -209,7 +217,13 @@ impl Note {
                 retired: claim.retired,
                 inherits: claim.heritage.is_some(),
             },
-            JournalRecord::Commit(commit) if commit.renewal.is_some() => Self::Durable,
+            JournalRecord::Commit(commit) => match &commit.renewal {
+                Some(renewal) => {
+                    let generation = renewal.claim.owner.generation();
+                    Self::Renewal { plan: renewal.claim.plan, generation }
+                }
+                None => Self::Nothing,
+            },
             JournalRecord::Cut(cut) => Self::Cut { drain: cut.drain, pointer: cut.pointer.clone() },
             _ => Self::Nothing,
         }

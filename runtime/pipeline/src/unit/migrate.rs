@@ -200,7 +200,9 @@ impl Heir<'_> {
                     assign::Predecessor { assign: other, channels: &before.unit.channels, same_unit };
                 assign.inherit(predecessor, |channel| self.now(before, channel));
             }
-            if !known && is_known(self.before, assign) {
+            // Who told its readers not to wait does not know how far they are.
+            let told = known && assign.said().condition == Condition::Active;
+            if !told && is_known(self.before, assign) {
                 assign.doubt();
             }
         }

@@ -35,7 +35,7 @@ fn minute(name: &str, from: &str) -> String {
     window(
         name,
         from,
-        "tumbling: {size: 1m}, aggregates: [{name: n, function: Count}, {name: sum, function: Sum, field: v}]",
+        "tumbling: {size: 1m}, aggregates: [{name: 'n', function: Count}, {name: sum, function: Sum, field: v}]",
     )
 }
 
@@ -48,14 +48,17 @@ fn filter(name: &str, from: &str) -> String {
 }
 
 fn first() -> Arc<Plan> {
-    let gone = window("gone", "clicks", "tumbling: {size: 30s}, aggregates: [{name: n, function: Count}]");
+    let gone = window("gone", "clicks", "tumbling: {size: 30s}, aggregates: [{name: 'n', function: Count}]");
     plan(&(minute("kept", "clicks") + &gone), &(to("rows", "kept") + &to("other", "gone")))
 }
 
 /// Plans that keep the window `kept` and its sink: with other steps around it, in other stages, in another order.
 fn successors() -> Vec<(&'static str, Arc<Plan>)> {
-    let new =
-        window("fresh", "clicks", "tumbling: {size: 10s}, aggregates: [{name: n, function: Max, field: v}]");
+    let new = window(
+        "fresh",
+        "clicks",
+        "tumbling: {size: 10s}, aggregates: [{name: 'n', function: Max, field: v}]",
+    );
     let big = "    - {name: big, from: [kept], filter: {expression: event.n > 0}}\n";
     let both = "    - {name: both, from: [kept, fresh], filter: {expression: \"true\"}}\n";
     vec![
@@ -174,10 +177,10 @@ proptest! {
     ) {
         let with = |wait: u32, order: u32, renamed: bool| {
             let sources = format!("[{{name: clicks, kafka: {{topic: clicks}}, eventTime: {{field: ts, maxOutOfOrderness: {order}s}}}}]");
-            let kept = |from: &str| window("kept", from, &format!("tumbling: {{size: 20s}}, allowedLateness: {wait}s, aggregates: [{{name: n, function: Count}}]"));
+            let kept = |from: &str| window("kept", from, &format!("tumbling: {{size: 20s}}, allowedLateness: {wait}s, aggregates: [{{name: 'n', function: Count}}]"));
             let steps = if renamed { filter("valid", "clicks") + &kept("valid") } else { kept("clicks") };
             // Rows go on into a second window, which must not lose them either.
-            let second = window("hour", "kept", "tumbling: {size: 1h}, aggregates: [{name: n, function: Count}]");
+            let second = window("hour", "kept", "tumbling: {size: 1h}, aggregates: [{name: 'n', function: Count}]");
             with_sources(&sources, &(steps + &second), &(to("rows", "kept") + &to("hours", "hour")))
         };
         let (old, new) = (with(waits.0, order.0, false), with(waits.1, order.1, renamed));
@@ -235,15 +238,15 @@ fn another_meaning_under_the_same_name_is_refused() {
         let steps = format!("    - {{name: per-user, window: {{keyBy: [{keys}], {rest}}}}}\n");
         plan(&steps, &to("rows", "per-user"))
     };
-    let sums = "{name: n, function: Count}, {name: s, function: Sum, field: v}";
+    let sums = "{name: 'n', function: Count}, {name: s, function: Sum, field: v}";
     let old = with("user", &format!("tumbling: {{size: 1m}}, aggregates: [{sums}]"));
     let cases = [
         ("user", format!("tumbling: {{size: 90s}}, aggregates: [{sums}]"), "the size is 1m30s instead of 1m"),
         ("user, shop.id", format!("tumbling: {{size: 1m}}, aggregates: [{sums}]"), "`keyBy` is [user, shop.id] instead of [user]"),
-        ("user", "tumbling: {size: 1m}, aggregates: [{name: n, function: Count}]".to_owned(), "aggregate `s` is gone"),
+        ("user", "tumbling: {size: 1m}, aggregates: [{name: 'n', function: Count}]".to_owned(), "aggregate `s` is gone"),
         ("user", format!("tumbling: {{size: 1m}}, aggregates: [{sums}, {{name: m, function: Max, field: v}}]"), "aggregate `m` is new"),
-        ("user", "tumbling: {size: 1m}, aggregates: [{name: s, function: Sum, field: v}, {name: n, function: Count}]".to_owned(), "the aggregates are in another order"),
-        ("user", "tumbling: {size: 1m}, aggregates: [{name: n, function: Count}, {name: s, function: Sum, field: w}]".to_owned(), "aggregate `s` is Sum of `w` instead of Sum of `v`"),
+        ("user", "tumbling: {size: 1m}, aggregates: [{name: s, function: Sum, field: v}, {name: 'n', function: Count}]".to_owned(), "the aggregates are in another order"),
+        ("user", "tumbling: {size: 1m}, aggregates: [{name: 'n', function: Count}, {name: s, function: Sum, field: w}]".to_owned(), "aggregate `s` is Sum of `w` instead of Sum of `v`"),
     ];
     for (keys, rest, said) in cases {
         let new = with(keys, &rest);
