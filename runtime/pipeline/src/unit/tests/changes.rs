@@ -218,6 +218,30 @@ proptest! {
 }
 
 #[test]
+fn what_was_late_stays_late_however_long_the_new_plan_waits() {
+    let with = |wait: &str| {
+        let rest = format!(
+            "tumbling: {{size: 20s}}, allowedLateness: {wait}, aggregates: [{{name: 'n', function: Count}}]"
+        );
+        plan(&window("kept", "clicks", &rest), &to("rows", "kept"))
+    };
+    let line = |ts: i64| format!(r#"{{"user":"a","ts":{ts},"v":1}}"#);
+    let mut rig = Rig::new(&with("0s"), 1, 1);
+    rig.feed(&[&line(1_000), &line(100_000)]);
+    rig.settle();
+    assert_eq!(rig.lines("rows").len(), 1, "the first window is closed");
+    rig.change(&with("5m"), 1).unwrap();
+    // Of a window that was closed, of one that was open to nobody any more, of one that was not reached.
+    rig.feed(&[&line(2_000), &line(70_000), &line(81_000)]);
+    rig.settle();
+    rig.restart_all();
+    rig.feed(&[&line(3_000)]);
+    rig.finish();
+    assert_eq!(rig.lines("kept.lateSink").len(), 3, "{:?}", rig.lines("kept.lateSink"));
+    assert_eq!(counted(&rig.lines("rows")), 3, "{:?}", rig.lines("rows"));
+}
+
+#[test]
 fn a_new_step_starts_empty_and_a_step_that_is_gone_leaves_nothing() {
     let next = &successors()[2].1;
     let mut rig = Rig::new(&first(), 1, 1);
