@@ -1,4 +1,5 @@
 //! Bad manifests at every command that reads one: the exit code, and what is said, where, and what to do.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

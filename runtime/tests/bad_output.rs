@@ -1,5 +1,6 @@
 //! What the topics of sinks cannot take, and failures that would come again: each ends in a dead letter or a problem, never
 //! in a worker that goes round and round.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 use connect::door::{IoError, KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Io, Log, Settings};

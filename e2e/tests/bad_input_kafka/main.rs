@@ -119,7 +119,7 @@ fn table(base: i64) -> Vec<Case> {
 }
 
 fn pipeline(world: &World, steps: &str, sinks: &[&str]) -> String {
-    let sinks: String = sinks.iter().map(|sink| format!("    - {sink}\n")).collect();
+    let sinks = format!("    - {}\n", sinks.join("\n    - "));
     format!(
         "apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline

@@ -205,9 +205,8 @@ impl WorkerError {
     pub fn fails_closed(&self) -> bool {
         match self {
             Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
-            Self::Write(_) | Self::NoTopic { .. } => false,
+            Self::Write(_) | Self::NoTopic { .. } | Self::NotCut { .. } => false,
             Self::Store { source, .. } => source.is_loss(),
-            Self::NotCut { .. } => false,
             _ => true,
         }
     }
@@ -215,7 +214,9 @@ impl WorkerError {
     /// The condition and reason that show it.
     pub fn shown_as(&self) -> (Condition, Reason) {
         match self {
-            Self::NoTopic { role: SINK, .. } => (Condition::SinksConnected, Reason::TopicNotFound),
+            Self::NoTopic { role: SINK, .. } | Self::Write(IoError::TopicNotFound { .. }) => {
+                (Condition::SinksConnected, Reason::TopicNotFound)
+            }
             Self::NoTopic { .. } | Self::Io(IoError::TopicNotFound { .. }) => {
                 (Condition::SourcesConnected, Reason::TopicNotFound)
             }
@@ -225,7 +226,6 @@ impl WorkerError {
                 (Condition::Checkpointed, Reason::StateIncompatible)
             }
             Self::Io(_) => (Condition::SourcesConnected, Reason::BrokerUnreachable),
-            Self::Write(IoError::TopicNotFound { .. }) => (Condition::SinksConnected, Reason::TopicNotFound),
             Self::Write(IoError::Denied { .. }) => (Condition::SinksConnected, Reason::AuthFailed),
             Self::Write(_) => (Condition::SinksConnected, Reason::SinkUnavailable),
             Self::Poison { .. } | Self::Panic { .. } => (Condition::Ready, Reason::CrashLooping),

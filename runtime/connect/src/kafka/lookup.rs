@@ -6,9 +6,16 @@ use super::settings::Settings;
 use crate::door::{IoError, TopicPartition};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What brokers say of a partition that has no leader, or that the asked one does not lead yet.
+const NO_LEADER: [RDKafkaErrorCode; 2] =
+    [RDKafkaErrorCode::NotLeaderForPartition, RDKafkaErrorCode::LeaderNotAvailable];
+/// Before a broker is asked again.
+const LEADER_WAIT: Duration = Duration::from_millis(20);
 
 /// A client that reads nothing. It sees open transactions, so that its high watermark is the real one.
 pub(super) struct Lookup {
@@ -59,34 +66,62 @@ impl Lookup {
         }
     }
 
-    /// Asks for the offsets of one time, or of the begin or the end; −1 when there is none.
+    /// The offsets of one time, or of the begin or the end; −1 when there is none. A partition without a leader, which a
+    /// new one is for a moment, is waited for.
     fn offsets(&self, of: &[TopicPartition], time: Offset) -> Result<Vec<i64>, IoError> {
-        if of.is_empty() {
-            return Ok(Vec::new());
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let (topic, error) = match self.ask(of, time)? {
+                Ok(offsets) => return Ok(offsets),
+                Err(failed) => failed,
+            };
+            let code = error.rdkafka_error_code();
+            if !code.is_some_and(|code| NO_LEADER.contains(&code)) || Instant::now() >= deadline {
+                let topic = Some(topic.as_str());
+                return Err(Origin { topic, ..self.origin(of) }.error(&error, self.client.context()));
+            }
+            std::thread::park_timeout(LEADER_WAIT);
         }
-        let origin = Origin {
-            operation: "look up offsets",
-            bootstrap: &self.bootstrap,
-            topic: of.first().map(|at| at.topic.as_str()),
-            transactional_id: "",
-        };
+    }
+
+    /// Asks once; else the topic and what is wrong with it.
+    fn ask(
+        &self,
+        of: &[TopicPartition],
+        time: Offset,
+    ) -> Result<Result<Vec<i64>, (String, KafkaError)>, IoError> {
+        let Some(first) = of.first() else { return Ok(Ok(Vec::new())) };
         self.serve_events();
-        let asked = list(of.iter().map(|at| (at, time)), origin, self.client.context())?;
-        let answered = self.client.offsets_for_times(asked, self.timeout).map_err(|error| {
-            self.serve_events();
-            origin.error(&error, self.client.context())
-        })?;
+        let asked = list(of.iter().map(|at| (at, time)), self.origin(of), self.client.context())?;
+        let answered = match self.client.offsets_for_times(asked, self.timeout) {
+            Ok(answered) => answered,
+            Err(error) => {
+                self.serve_events();
+                return Ok(Err((first.topic.clone(), error)));
+            }
+        };
         let mut found = HashMap::new();
         for element in answered.elements() {
-            let origin = Origin { topic: Some(element.topic()), ..origin };
-            element.error().map_err(|error| origin.error(&error, self.client.context()))?;
+            if let Err(error) = element.error() {
+                return Ok(Err((element.topic().to_owned(), error)));
+            }
             let offset = element.offset().to_raw().unwrap_or(-1);
             found.insert((element.topic().to_owned(), element.partition()), offset);
         }
         let missing = || IoError::Lost { operation: "look up offsets", detail: "no answer".to_owned() };
         of.iter()
             .map(|at| found.get(&(at.topic.clone(), at.partition as i32)).copied().ok_or_else(missing))
-            .collect()
+            .collect::<Result<_, _>>()
+            .map(Ok)
+    }
+
+    fn origin<'a>(&'a self, of: &'a [TopicPartition]) -> Origin<'a> {
+        Origin {
+            operation: "look up offsets",
+            bootstrap: &self.bootstrap,
+            topic: of.first().map(|at| at.topic.as_str()),
+            transactional_id: "",
+        }
     }
 }
 
