@@ -40,7 +40,6 @@ macro_rules! defences {
     ($($(#[$about:meta])* $name:ident: $shown:ident,)*) => {
         /// One bool per defence; true is on.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
         pub struct Defences {
             $($(#[$about])* pub $name: bool,)*
         }

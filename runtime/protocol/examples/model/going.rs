@@ -66,7 +66,7 @@ impl Model {
                 What::Live(units, view.markers)
             }
             Decision::Aside => {
-                self.new_life(&mut next, worker);
+                next.new_life(worker);
                 What::NextLife
             }
             Decision::Gone => {
@@ -138,7 +138,7 @@ impl Model {
 
     pub fn fenced(&self, world: &World, worker: u8, out: &mut Out) {
         let mut next = *world;
-        self.new_life(&mut next, worker);
+        next.new_life(worker);
         out.push((self.label(worker, What::Fenced), next));
     }
 
@@ -170,7 +170,7 @@ impl Model {
             if self.pure.keeps_memory(Outcome::Unknown) {
                 self.claimed(late, worker, What::EndClaimLate, out);
             } else {
-                self.new_life(&mut late, worker);
+                late.new_life(worker);
                 out.push((self.label(worker, What::EndClaimLate), late));
             }
         }

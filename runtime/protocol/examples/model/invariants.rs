@@ -8,7 +8,7 @@ use protocol::journal::Head;
 
 impl Model {
     /// The invariant that a state breaks, if it does.
-    pub fn broken(&self, world: &World, label: &Label) -> Option<String> {
+    pub fn broken(&self, world: &World, label: Label) -> Option<String> {
         (0..self.config.journals)
             .find_map(|journal| self.chain_broken(world, journal))
             .or_else(|| self.output_broken(world))
@@ -89,7 +89,7 @@ impl Model {
                 Record::Journal { head: Head::Commit { .. }, end, .. } => Some(end),
                 _ => None,
             })
-            .last()
+            .next_back()
             .unwrap_or(world.journals[1].end);
         let lost = world
             .data

@@ -51,11 +51,11 @@ impl Label {
     }
 
     /// The generation that goes live in this step.
-    pub fn granted(&self) -> Option<usize> {
+    pub fn granted(self) -> Option<usize> {
         matches!(self.what, What::Live(..)).then_some(usize::from(self.generation))
     }
 
-    fn who(&self) -> String {
+    fn who(self) -> String {
         match self.what {
             What::Drain(_) | What::Resume(_) => "operator".to_owned(),
             What::LateEndTxn | What::Expire => "broker".to_owned(),

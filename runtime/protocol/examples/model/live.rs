@@ -15,7 +15,7 @@ impl Model {
         if proc.units == 0 {
             if world.resumed > 0 && world.resumed == world.drain {
                 let mut next = *world;
-                self.new_life(&mut next, worker);
+                next.new_life(worker);
                 out.push((self.label(worker, What::Resumed), next));
             }
             return;
@@ -167,7 +167,7 @@ impl Model {
             if kept {
                 advance(&mut next.procs[usize::from(worker)]);
             } else {
-                self.new_life(&mut next, worker);
+                next.new_life(worker);
             }
             out.push((self.label(worker, What::Abort(kept)), next));
         }
@@ -181,7 +181,7 @@ impl Model {
                 self.own_init(&mut after_init, worker);
                 out.push((self.label(worker, What::KeepAfterInit), after_init));
             } else {
-                self.new_life(&mut late, worker);
+                late.new_life(worker);
             }
             out.push((self.label(worker, What::EndLate), late));
         }

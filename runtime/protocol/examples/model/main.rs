@@ -130,10 +130,10 @@ fn run(config: Config, defences: Defences) -> (Report, String) {
         None if report.exhaustive => text.push_str("exhaustive, no violation"),
         None => text.push_str("NOT exhaustive"),
         Some(violation) => {
-            text.push_str(&format!("VIOLATION: {}", violation.what));
-            for (at, label) in violation.trace.iter().enumerate() {
-                text.push_str(&format!("\n    {:>2}. {label}", at + 1));
-            }
+            text.push_str("VIOLATION: ");
+            text.push_str(&violation.what);
+            let steps = violation.trace.iter().enumerate();
+            text.extend(steps.map(|(at, label)| format!("\n    {:>2}. {label}", at + 1)));
         }
     }
     (report, text)

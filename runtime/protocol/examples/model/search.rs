@@ -125,7 +125,7 @@ pub fn search(model: &mut Model, states_max: usize) -> Report {
                 buffer.clear();
                 reached.encode(&mut buffer);
                 let Some(new) = visited.insert(xxh3_128(&buffer), number) else { continue };
-                if let Some(what) = model.broken(&reached, &label) {
+                if let Some(what) = model.broken(&reached, label) {
                     report.states = visited.len;
                     report.depth += 1;
                     report.violation = Some(Violation { what, trace: trace(model, &visited, new) });

@@ -156,7 +156,7 @@ impl Model {
             run::LIVE => self.live(world, worker, proc, out),
             _ => {}
         }
-        self.name_lives(worker, proc, &mut out[before..]);
+        name_lives(worker, proc, &mut out[before..]);
     }
 
     fn worker_steps(&mut self, world: &World, worker: u8, out: &mut Out) {
@@ -166,16 +166,10 @@ impl Model {
         if world.crashes > 0 && remembers {
             let mut next = *world;
             next.crashes -= 1;
-            self.new_life(&mut next, worker);
+            next.new_life(worker);
             let before = out.len();
             out.push((self.label(worker, What::Crash), next));
-            self.name_lives(worker, &proc, &mut out[before..]);
-        }
-    }
-
-    fn name_lives(&self, worker: u8, proc: &Proc, steps: &mut [(Label, World)]) {
-        for (label, next) in steps {
-            label.life = proc.life.max(next.procs[usize::from(worker)].life);
+            name_lives(worker, &proc, &mut out[before..]);
         }
     }
 
@@ -220,11 +214,6 @@ impl Model {
         if world.delayed == id + 1 {
             world.delayed = 0;
         }
-    }
-
-    /// Memory is gone.
-    pub fn new_life(&self, world: &mut World, worker: u8) {
-        world.procs[usize::from(worker)] = Proc { run: run::GOING, ..Proc::default() };
     }
 
     /// What a reader that reads now knows of the journals.
@@ -301,6 +290,12 @@ impl Model {
         let resumable = self.pure.worker(worker).generation == 1;
         let resume = if resumable { world.resumed } else { 0 };
         Ask { worker: self.id(worker), life: 0, resume, machine, folds, read_to_end: None }
+    }
+}
+
+fn name_lives(worker: u8, proc: &Proc, steps: &mut [(Label, World)]) {
+    for (label, next) in steps {
+        label.life = proc.life.max(next.procs[usize::from(worker)].life);
     }
 }
 

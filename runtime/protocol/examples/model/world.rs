@@ -41,7 +41,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn is_committed(&self) -> bool {
+    pub fn is_committed(self) -> bool {
         self.state == txn::COMMITTED || self.state == txn::DECIDED
     }
 }
@@ -187,6 +187,11 @@ impl World {
             .chain(self.data.entries_mut())
             .filter(|entry| entry.id == id && entry.state == state)
             .for_each(|entry| entry.state = to);
+    }
+
+    /// The memory of a worker is gone.
+    pub fn new_life(&mut self, worker: u8) {
+        self.procs[usize::from(worker)] = Proc { run: run::GOING, ..Proc::default() };
     }
 
     /// Writes the markers that are still missing of a decided commit.

@@ -152,7 +152,7 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
 pub fn any_scheduled() -> impl Strategy<Value = Scheduled> {
     let at = (any::<u16>(), any::<u32>());
     prop_oneof![
-        (at.clone(), any::<i64>(), any::<u32>(), any::<u64>(), any::<i64>()).prop_map(
+        (at, any::<i64>(), any::<u32>(), any::<u64>(), any::<i64>()).prop_map(
             |((input, partition), end, count, hash, clock_ms)| {
                 let at = InputPartition { input, partition };
                 Scheduled::Batch(ScheduledBatch { at, end, count, hash, clock_ms })

@@ -177,12 +177,11 @@ pub fn restore(run: &Run, width: usize, defences: Defences) -> Result<(Toy, Repl
     restore_and_write(run, width, defences).map(|(state, replay, _)| (state, replay))
 }
 
+/// State, replay, and what was written on the way.
+type Restored = (Toy, Replay, Vec<(u32, i64)>);
+
 /// The same; also partition and offset of every record whose output is written on the way.
-pub fn restore_and_write(
-    run: &Run,
-    width: usize,
-    defences: Defences,
-) -> Result<(Toy, Replay, Vec<(u32, i64)>), RestoreError> {
+pub fn restore_and_write(run: &Run, width: usize, defences: Defences) -> Result<Restored, RestoreError> {
     let mut written = Vec::new();
     let mut replay = Replay::new("0123abcd", unit(), defences);
     let (mut state, mut outputs) = (Toy::default(), OutputHash::default());
@@ -217,7 +216,7 @@ pub fn restore_and_write(
                     .filter(|(offset, _)| *offset >= position)
                     .take(width)
                     .for_each(|(offset, value)| batch.push(record(*offset, value)));
-                let Some(next) = batch.next_offset() else { panic!("the log of {at:?} has ended") };
+                let next = batch.next_offset().expect("the log goes on");
                 readers.insert(at, next);
                 replay.feed(at, batch);
             }
