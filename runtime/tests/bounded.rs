@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Every fifth record is late, so that both stages have something to say.
-const PIPELINE: &str = r#"apiVersion: weir.dev/v1alpha1
+const PIPELINE: &str = r"apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {name: long}
 spec:
@@ -33,7 +33,7 @@ spec:
         aggregates: [{name: clicks, function: Count}]
         lateSink: {kafka: {topic: late}}
   sinks: [{name: counts, kafka: {topic: counts}}]
-"#;
+";
 const WALL_MS: i64 = 1_795_219_200_000;
 const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 2_000;
@@ -68,9 +68,11 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let plan = Arc::new(pipeline::plan::from_yaml(PIPELINE).unwrap());
+        let plan = Arc::new(pipeline::plan::from_yaml(PIPELINE).expect("a valid manifest"));
         let log = Log::new(Settings { batch_records_max: 7, ..Settings::default() });
-        ["in", "late", "counts"].iter().for_each(|topic| log.create_topic(topic, PARTITIONS));
+        for topic in ["in", "late", "counts"] {
+            log.create_topic(topic, PARTITIONS);
+        }
         Self { plan, log, bounds: Bounds::default(), stores: Arc::default(), fed: 0, now: 0 }
     }
 
@@ -104,7 +106,7 @@ impl Rig {
         let value = format!(r#"{{"n":{n},"user":"u{}","ts":{ts}}}"#, n % 4);
         let mut batch = RecordBatch::new();
         batch.push(NewRecord { timestamp_ms: ts, value: Some(value.as_bytes()), ..NewRecord::default() });
-        self.log.append("in", Partitioning::Exact(n as u32 % PARTITIONS), &batch).unwrap();
+        self.log.append("in", Partitioning::Exact(n as u32 % PARTITIONS), &batch).expect("the topic exists");
     }
 
     /// One move of everybody, with a record every other time.
@@ -131,10 +133,10 @@ impl Rig {
     /// Start and end of every partition of a topic; none before it is made.
     fn extent(&self, topic: &str) -> Vec<(i64, i64)> {
         let mut io = self.log.connect("looks");
-        let partitions = io.describe(topic).unwrap().map_or(0, |info| info.partitions);
+        let partitions = io.describe(topic).expect("no fault").map_or(0, |info| info.partitions);
         let all: Vec<_> =
             (0..partitions).map(|partition| TopicPartition { topic: topic.to_owned(), partition }).collect();
-        io.watermarks(&all).unwrap()
+        io.watermarks(&all).expect("no fault")
     }
 
     fn journals(&self) -> Vec<String> {
@@ -160,9 +162,10 @@ impl Rig {
         for sink in self.plan.sinks() {
             let SinkConnector::Kafka { topic, .. } = &sink.connector else { continue };
             let mut lines: Vec<String> = Vec::new();
-            for batch in self.log.committed(topic).unwrap() {
+            for batch in self.log.committed(topic).expect("the topic exists") {
                 lines.extend(
-                    (0..batch.len()).map(|row| String::from_utf8_lossy(batch.value(row).unwrap()).into()),
+                    (0..batch.len())
+                        .map(|row| String::from_utf8_lossy(batch.value(row).unwrap_or_default()).into()),
                 );
             }
             lines.sort();

@@ -185,13 +185,12 @@ fn partition_of(
     topic: &str,
     shard: &Shard,
 ) -> Result<TopicPartition, IoError> {
-    let partitions = match io.describe(topic)? {
-        Some(info) => info.partitions,
-        None => {
-            let partitions = shard.units.max(1);
-            io.ensure_topics(&[NewTopic { name: topic.to_owned(), partitions }])?;
-            partitions
-        }
+    let partitions = if let Some(info) = io.describe(topic)? {
+        info.partitions
+    } else {
+        let partitions = shard.units.max(1);
+        io.ensure_topics(&[NewTopic { name: topic.to_owned(), partitions }])?;
+        partitions
     };
     // A unit that has no partition of its own would delete what is another's.
     if shard.unit >= partitions {
