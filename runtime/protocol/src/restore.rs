@@ -218,13 +218,13 @@ impl Replay {
                 return Ok(ReplayStep::Assign(self.positions()));
             }
             match self.place.clone() {
-                Place::Unloaded => match &view.restore_point().pointer {
-                    Some(pointer) => return Ok(ReplayStep::Load(pointer.clone())),
-                    None => {
-                        self.seq = self.seq.max(view.void_through());
-                        self.place = Place::Between;
+                Place::Unloaded => {
+                    if let Some(pointer) = &view.restore_point().pointer {
+                        return Ok(ReplayStep::Load(pointer.clone()));
                     }
-                },
+                    self.seq = self.seq.max(view.void_through());
+                    self.place = Place::Between;
+                }
                 Place::Between => {
                     if let Some(step) = self.between(view)? {
                         return Ok(step);
@@ -297,13 +297,8 @@ impl Replay {
             None => Ok(Some(ReplayStep::UpToDate)),
             Some((offset, TailItem::Claim(claim))) => {
                 self.done_offset = *offset;
-                Ok(Some(match claim.retired {
-                    true => self.forget(view.void_through()),
-                    false => match self.follow(claim) {
-                        Some(step) => step,
-                        None => return Ok(None),
-                    },
-                }))
+                let through = view.void_through();
+                Ok(if claim.retired { Some(self.forget(through)) } else { self.follow(claim) })
             }
             Some((offset, TailItem::Commit(commit))) => {
                 if commit.seq > self.seq.next() {

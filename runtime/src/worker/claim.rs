@@ -1,18 +1,22 @@
-//! What a Claim says of the inputs of a unit: topics, their ids, and where partitions without a position start.
+//! Claims: their transaction, and what each says of the inputs of a unit: topics, their ids, and where partitions without
+//! a position start.
 
 use super::error::WorkerError;
-use super::heritage::{headers, position_before};
+use super::heritage::{headers, heritage, position_before};
+use super::journals::lineage;
+use super::life::{Life, Stop, write_journal};
 use super::setup::{Environment, SEMANTICS, Setup, Surroundings};
 use super::unit::Member;
 use crate::topology::{partitions_of, repartition_name, source_topic};
-use connect::door::{IoError, KafkaIo, NewTopic, TopicPartition};
+use connect::door::{CommitOutcome, IoError, KafkaIo, NewTopic, TopicPartition};
 use pipeline::plan::{Input, SourceId, StageId, StartFrom};
 use protocol::going_live::{ClaimOrder, Me};
 use protocol::identity::Lineage;
-use protocol::journal::record::{Claim, ClaimedInput, Heritage};
+use protocol::journal::record::{Claim, ClaimedInput, Heritage, JournalRecord};
 use protocol::restore::is_same_input;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Makes the repartition topics of a lineage where they do not exist, and gives Kafka's ids of them, by window.
 pub fn open_lineage(
@@ -39,6 +43,69 @@ pub fn open_lineage(
             None => Err(IoError::TopicNotFound { topic: topic.name }),
         })
         .collect()
+}
+
+impl<Io: KafkaIo> Life<Io> {
+    /// Writes the Claims, or asks how that ended; none while it is in flight.
+    pub(super) fn claim<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        orders: &[ClaimOrder],
+    ) -> Result<Option<bool>, Stop> {
+        if !self.claims_in_flight {
+            let claims = self.claims(setup, environment, orders)?;
+            if self.write_claims(&claims).is_err() {
+                return Ok(Some(false));
+            }
+            self.claims_in_flight = true;
+        }
+        match self.io.commit_outcome(Duration::from_millis(100)) {
+            Ok(None) => Ok(None),
+            Ok(Some(outcome)) => {
+                self.claims_in_flight = false;
+                Ok(Some(outcome == CommitOutcome::Committed))
+            }
+            Err(_) => Ok(Some(false)),
+        }
+    }
+
+    fn claims<E: Environment<Io = Io>>(
+        &mut self,
+        setup: &Setup,
+        environment: &mut E,
+        orders: &[ClaimOrder],
+    ) -> Result<Vec<(usize, JournalRecord)>, Stop> {
+        if self.lineage.is_none() {
+            let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
+            let ids = open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
+            self.lineage = Some((lineage, ids));
+        }
+        let Some((number, ids)) = &self.lineage else { return Ok(Vec::new()) };
+        let (surroundings, me) = (&self.surroundings, &self.me);
+        let common = Common { setup, surroundings, me, lineage: (*number, ids) };
+        let mut claims = Vec::new();
+        for order in orders {
+            let slot = order.slot as usize;
+            let claim = match self.members.iter().find(|member| member.slot == slot) {
+                Some(member) => {
+                    let heritage = heritage(setup, surroundings, &self.journals, member)?;
+                    common.claim(environment, &mut self.io, member, *order, heritage)?
+                }
+                None => common.retired(*order),
+            };
+            claims.push((slot, JournalRecord::Claim(Box::new(claim))));
+        }
+        Ok(claims)
+    }
+
+    fn write_claims(&mut self, claims: &[(usize, JournalRecord)]) -> Result<(), IoError> {
+        self.io.begin()?;
+        for (slot, record) in claims {
+            write_journal(&mut self.io, &self.surroundings.journals[*slot], record, 0)?;
+        }
+        self.io.start_commit()
+    }
 }
 
 /// What all Claims of one life have in common.

@@ -2,20 +2,53 @@
 //! that another unit has read.
 
 use super::error::WorkerError;
-use super::journals::{Journal, plan_before};
+use super::journals::{Journal, all_ended, plan_before};
+use super::life::{Life, Stop};
 use super::setup::{Environment, Setup, Surroundings};
 use super::unit::Member;
+use connect::door::KafkaIo;
 use pipeline::plan::{Plan, PlanHash, compatibility};
 use pipeline::unit::{Predecessor, Unit, predecessors};
 use protocol::identity::UnitId;
 use protocol::journal::record::{Claim, ClaimedInput, Heritage, InputPartition};
 use protocol::restore::{RestoreError, is_same_input};
 use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+impl<Io: KafkaIo> Life<Io> {
+    /// Looks at what others ran here, whenever there is news of it: every stage of theirs has to be claimed, and their
+    /// state must be usable, before anything is touched.
+    pub(super) fn look_at_plans(&mut self, setup: &Setup, others: &BTreeSet<Arc<str>>) -> Result<(), Stop> {
+        let before = plan_before(&self.journals, self.me.plan);
+        let seen = |(stages, plan): &(BTreeSet<_>, _)| stages == others && *plan == before;
+        if !all_ended(&self.journals) || self.others.as_ref().is_some_and(seen) {
+            return Ok(());
+        }
+        let is_known = |name: &Arc<str>| {
+            setup.plan.stages().iter().any(|stage| *stage.name == **name)
+                || self.surroundings.retired.iter().any(|unit| unit.stage == *name)
+                || self.surroundings.looked_for.contains(name)
+        };
+        let unknown: BTreeSet<Arc<str>> = others.iter().filter(|name| !is_known(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(Stop::Stages(unknown));
+        }
+        check_plan(setup, before)?;
+        self.others = Some((others.clone(), before));
+        Ok(())
+    }
+
+    /// True once every unit of the pipeline follows this plan and has made its state durable: before, somebody may have
+    /// to read what stood in a journal, or in the snapshots, before the change.
+    pub(super) fn is_settled(&self) -> bool {
+        self.journals.iter().all(|journal| journal.is_settled(&self.members, self.me.plan))
+    }
+}
 
 /// Refuses a plan that cannot take over the state of the one before, as long as nothing was touched. A plan that is not
 /// known here is met, and refused, where its state is loaded.
-pub fn check_plan(setup: &Setup, before: Option<PlanHash>) -> Result<(), WorkerError> {
+fn check_plan(setup: &Setup, before: Option<PlanHash>) -> Result<(), WorkerError> {
     let Some(before) = before.and_then(|hash| setup.plan_of(hash)) else { return Ok(()) };
     compatibility(before, &setup.plan).map_err(|steps| WorkerError::Incompatible { steps })
 }
@@ -100,8 +133,8 @@ pub fn heirlooms<E: Environment>(
             let sealed = get(environment, pointer)?;
             let (header, state) = open(setup, id, pointer, &sealed)?;
             let plan = known(setup, id, header.plan)?;
-            let stage = super::unit::stage_of(plan, id)?;
-            let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), stage, id.index, state)
+            let of = super::unit::stage_of(plan, id)?;
+            let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), of, id.index, state)
                 .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
             Ok(Predecessor { unit, renewed: renewed(&header.inputs, &claim.inputs) })
         })

@@ -1,23 +1,22 @@
 //! One life of a worker: from an empty memory to live, or to the reason why not. Everything in it is dropped together.
 
-use super::claim::{Common, open_lineage};
 use super::cut::Cuts;
 use super::error::WorkerError;
-use super::heritage::{check_heritage, check_plan, heritage};
-use super::journals::{Journal, all_ended, lineage, plan_before, stages_of_others};
+use super::heritage::check_heritage;
+use super::journals::{Journal, all_ended, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
 use super::tally::Tally;
 use super::unit::{Member, partitions};
 use super::{Now, Step};
 use crate::pod::{Intents, Report};
-use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
+use connect::door::{Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
 use control::status::{UnitState, UnitStatus};
 use pipeline::plan::PlanHash;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::own_generation;
-use protocol::going_live::{Action, ClaimOrder, Comeback, Event, GoingLive, Lost, Me, Phase, WaitingFor};
+use protocol::going_live::{Action, Comeback, Event, GoingLive, Lost, Me, Phase, WaitingFor};
 use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
 use protocol::journal::record::{InputPartition, JournalRecord};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -86,13 +85,13 @@ pub struct Life<Io> {
     pub(super) routes: HashMap<TopicPartition, Route>,
     pub(super) fetched: Vec<Fetched>,
     going: GoingLive,
-    lineage: Option<(Lineage, BTreeMap<String, String>)>,
-    claims_in_flight: bool,
+    pub(super) lineage: Option<(Lineage, BTreeMap<String, String>)>,
+    pub(super) claims_in_flight: bool,
     /// What it waits for, to be logged when it changes.
     waiting: Option<WaitingFor>,
     live: Option<LiveState>,
     /// The stages of other plans and the plan that was drained, as they were looked at.
-    others: Option<(BTreeSet<Arc<str>>, Option<PlanHash>)>,
+    pub(super) others: Option<(BTreeSet<Arc<str>>, Option<PlanHash>)>,
     pub(super) cuts: Cuts,
     uploads: u64,
 }
@@ -220,28 +219,6 @@ impl<Io: KafkaIo> Life<Io> {
             }
             action => self.act(setup, environment, action, timing, now).map(|()| Step::Moved),
         }
-    }
-
-    /// Looks at what others ran here, whenever there is news of it: every stage of theirs has to be claimed, and their
-    /// state must be usable, before anything is touched.
-    fn look_at_plans(&mut self, setup: &Setup, others: &BTreeSet<Arc<str>>) -> Result<(), Stop> {
-        let before = plan_before(&self.journals, self.me.plan);
-        let seen = |(stages, plan): &(BTreeSet<_>, _)| stages == others && *plan == before;
-        if !all_ended(&self.journals) || self.others.as_ref().is_some_and(seen) {
-            return Ok(());
-        }
-        let is_known = |name: &Arc<str>| {
-            setup.plan.stages().iter().any(|stage| *stage.name == **name)
-                || self.surroundings.retired.iter().any(|unit| unit.stage == *name)
-                || self.surroundings.looked_for.contains(name)
-        };
-        let unknown: BTreeSet<Arc<str>> = others.iter().filter(|name| !is_known(name)).cloned().collect();
-        if !unknown.is_empty() {
-            return Err(Stop::Stages(unknown));
-        }
-        check_plan(setup, before)?;
-        self.others = Some((others.clone(), before));
-        Ok(())
     }
 
     /// Polls, and gives what came to whom it concerns. Used before live only.
@@ -411,76 +388,9 @@ impl<Io: KafkaIo> Life<Io> {
         Stop::StartOver { previous: Some(self.me.owner.incarnation), why }
     }
 
-    /// Writes the Claims, or asks how that ended; none while it is in flight.
-    fn claim<E: Environment<Io = Io>>(
-        &mut self,
-        setup: &Setup,
-        environment: &mut E,
-        orders: &[ClaimOrder],
-    ) -> Result<Option<bool>, Stop> {
-        if !self.claims_in_flight {
-            let claims = self.claims(setup, environment, orders)?;
-            if self.write_claims(&claims).is_err() {
-                return Ok(Some(false));
-            }
-            self.claims_in_flight = true;
-        }
-        match self.io.commit_outcome(Duration::from_millis(100)) {
-            Ok(None) => return Ok(None),
-            Ok(Some(outcome)) => {
-                self.claims_in_flight = false;
-                Ok(Some(outcome == CommitOutcome::Committed))
-            }
-            Err(_) => Ok(Some(false)),
-        }
-    }
-
-    fn claims<E: Environment<Io = Io>>(
-        &mut self,
-        setup: &Setup,
-        environment: &mut E,
-        orders: &[ClaimOrder],
-    ) -> Result<Vec<(usize, JournalRecord)>, Stop> {
-        if self.lineage.is_none() {
-            let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
-            let ids = open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
-            self.lineage = Some((lineage, ids));
-        }
-        let Some((number, ids)) = &self.lineage else { return Ok(Vec::new()) };
-        let (surroundings, me) = (&self.surroundings, &self.me);
-        let common = Common { setup, surroundings, me, lineage: (*number, ids) };
-        let mut claims = Vec::new();
-        for order in orders {
-            let slot = order.slot as usize;
-            let claim = match self.members.iter().find(|member| member.slot == slot) {
-                Some(member) => {
-                    let heritage = heritage(setup, surroundings, &self.journals, member)?;
-                    common.claim(environment, &mut self.io, member, *order, heritage)?
-                }
-                None => common.retired(*order),
-            };
-            claims.push((slot, JournalRecord::Claim(Box::new(claim))));
-        }
-        Ok(claims)
-    }
-
-    fn write_claims(&mut self, claims: &[(usize, JournalRecord)]) -> Result<(), IoError> {
-        self.io.begin()?;
-        for (slot, record) in claims {
-            write_journal(&mut self.io, &self.surroundings.journals[*slot], record, 0)?;
-        }
-        self.io.start_commit()
-    }
-
     /// What was counted in this life and is committed.
     pub fn tally(&self) -> Option<&Tally> {
         self.live.as_ref().map(LiveState::tally)
-    }
-
-    /// True once every unit of the pipeline follows this plan and has made its state durable: before, somebody may have
-    /// to read what stood in a journal, or in the snapshots, before the change.
-    pub(super) fn is_settled(&self) -> bool {
-        self.journals.iter().all(|journal| journal.is_settled(&self.members, self.me.plan))
     }
 
     /// Says what it knows of itself. `report` names the windows of the plan.

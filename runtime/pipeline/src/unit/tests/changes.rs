@@ -76,10 +76,7 @@ fn successors() -> Vec<(&'static str, Arc<Plan>)> {
         ),
         (
             "merged into a stage with another name",
-            plan(
-                &(new.replace("clicks", "clicks") + &minute("kept", "clicks") + both),
-                &(to("rows", "kept") + &to("all", "both")),
-            ),
+            plan(&(new + &minute("kept", "clicks") + both), &(to("rows", "kept") + &to("all", "both"))),
         ),
     ]
 }
