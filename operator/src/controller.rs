@@ -127,7 +127,9 @@ async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch
         .for_each(async |result| log(result.map(drop)));
     let windows = Controller::new(api::<Window>(&context), watcher::Config::default()).with_config(config);
     let window_store = windows.store();
-    let window_context = Arc::new(WindowContext { shared: context.clone(), pipelines: store.clone() });
+    let (tell_listed, listed) = watch::channel(false);
+    let window_context =
+        Arc::new(WindowContext { shared: context.clone(), pipelines: store.clone(), listed });
     let windows = windows
         .watches(api::<Pipeline>(&context), watcher::Config::default(), |pipeline| windows_of(&pipeline))
         .graceful_shutdown_on(stop(stopped.clone()))
@@ -135,6 +137,8 @@ async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch
         .for_each(async |result| log(result.map(drop)));
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
+        // Nobody listens any more when everything has ended already.
+        let _ = tell_listed.send(listed.0.is_ok());
         readiness.set(listed.0.is_ok() && listed.1.is_ok() && !*stopped.borrow());
     };
     let counting = count(&store, &context.metrics, stopped.clone());

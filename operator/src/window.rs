@@ -18,6 +18,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// What the controller of windows needs.
 pub struct WindowContext {
@@ -25,6 +26,8 @@ pub struct WindowContext {
     pub shared: Arc<Context>,
     /// All pipelines.
     pub pipelines: Store<DeserializeGuard<StreamPipeline>>,
+    /// Becomes true when they are listed. The store itself wakes only one of those who wait for that.
+    pub listed: watch::Receiver<bool>,
 }
 
 /// Why a reconcile failed.
@@ -57,7 +60,9 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
     let now = Time(Timestamp::now());
     let patch = match &object.0 {
         Ok(window) => {
-            let Some(pipelines) = known(&context.pipelines).await else { return Ok(()) };
+            let Some(pipelines) = known(&context.pipelines, context.listed.clone()).await else {
+                return Ok(());
+            };
             let users = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
             let users = users.filter(|pipeline| pipeline.namespace().as_deref() == Some(namespace.as_str()));
             let before = window.status.clone().unwrap_or_else(unseen);
@@ -84,8 +89,10 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
 /// The pipelines, once all of them were listed: before that nobody seems to use a window. None when the process ends.
 async fn known(
     pipelines: &Store<DeserializeGuard<StreamPipeline>>,
+    mut listed: watch::Receiver<bool>,
 ) -> Option<Vec<Arc<DeserializeGuard<StreamPipeline>>>> {
-    pipelines.wait_until_ready().await.ok().map(|()| pipelines.state())
+    let waited = listed.wait_for(|listed| *listed).await.map(drop);
+    waited.ok().map(|()| pipelines.state())
 }
 
 async fn write(namespace: &str, name: &str, status: &Value, context: &WindowContext) -> Result<(), Error> {

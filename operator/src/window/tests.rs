@@ -5,7 +5,9 @@ use crds::{StreamPipeline, StreamWindow};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
+use tokio::sync::watch;
 
 const WINDOW: &str = "
 apiVersion: weir.dev/v1alpha1
@@ -51,16 +53,31 @@ fn a_window_says_who_uses_it_and_what_it_holds() {
     assert_eq!((unused.used_by, unused.open, unused.late), (Some(0), None, None));
 }
 
-/// An operator that has just started has listed no pipeline yet: nobody uses no window for that reason.
+/// An operator that has just started has listed no pipeline yet: nobody uses no window for that reason. Every window that
+/// waits is woken.
 #[tokio::test]
 async fn windows_wait_until_all_pipelines_are_listed() {
     let (store, mut writer) = kube::runtime::reflector::store();
-    let mut known = std::pin::pin!(super::known(&store));
-    assert!(futures::poll!(&mut known).is_pending());
-    let user = DeserializeGuard(Ok(pipeline("a", "per-user-5m", 2)));
+    let (tell, listed) = watch::channel(false);
+    let mut first = waiting(&store, &listed);
+    let mut second = waiting(&store, &listed);
+    assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
     writer.apply_watcher_event(&watcher::Event::Init);
-    writer.apply_watcher_event(&watcher::Event::InitApply(user));
-    assert!(futures::poll!(&mut known).is_pending());
+    writer.apply_watcher_event(&watcher::Event::InitApply(DeserializeGuard(Ok(pipeline(
+        "a",
+        "per-user-5m",
+        2,
+    )))));
     writer.apply_watcher_event(&watcher::Event::InitDone);
-    assert_eq!(known.await.map(|pipelines| pipelines.len()), Some(1));
+    tell.send(true).expect("somebody waits");
+    assert_eq!(futures::join!(first, second), (Some(1), Some(1)));
+}
+
+/// A window's wait, with a waker of its own.
+fn waiting(
+    store: &Store<DeserializeGuard<StreamPipeline>>,
+    listed: &watch::Receiver<bool>,
+) -> std::pin::Pin<Box<dyn Future<Output = Option<usize>>>> {
+    let (store, listed) = (store.clone(), listed.clone());
+    Box::pin(async move { super::known(&store, listed).await.map(|pipelines| pipelines.len()) })
 }
