@@ -394,14 +394,18 @@ fn a_plan_that_cannot_use_the_state_touches_nothing() {
     let mut world = World::new(&[]);
     world.begin(&first(), 1);
     world.feed(RECORDS / 2);
-    (0..60).for_each(|_| drop(world.round()));
+    for _ in 0..60 {
+        world.round();
+    }
     world.drain();
     let before = world.journals().len();
     let other = plan(&kept("in").replace("5s", "10s"), &sinks(&[("counts", "per-group")]));
     world.begin(&other, 1);
     let now = Now { monotonic_ms: 1_000_000, wall_ms: BASE_MS };
     let run = world.runs.last_mut().unwrap();
-    (0..200).for_each(|_| drop(run.workers[0].step(now, Duration::ZERO, &run.intents)));
+    for _ in 0..200 {
+        run.workers[0].step(now, Duration::ZERO, &run.intents);
+    }
     let problems = run.workers[0].report().problems;
     let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
     assert!(problem.permanent);
