@@ -7,9 +7,7 @@ check_test() {
 }
 
 all_checks() {
-  phase 'rust: needs' 5m needs_of_rust
-  static_libraries
-  phase 'rust: format' 1m cargo fmt --all --check
+  check_lint
   phase 'rust: build' 45m cargo test --profile ci --workspace --locked --no-run
   phase 'rust: tests' 15m cargo test --profile ci --workspace --locked
   phase 'programs' 15m build_programs

@@ -15,15 +15,15 @@ pub use world::{Outcome, Violation, simulate};
 
 /// The pipelines that are simulated: one stage, two and three.
 pub const PIPELINES: [&str; 3] = [
-    r#"apiVersion: weir.dev/v1alpha1
+    r"apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {name: pass}
 spec:
   sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
   steps: [{name: kept, filter: {expression: event.n % 10 != 3}}]
   sinks: [{name: passed, kafka: {topic: passed}}]
-"#,
-    r#"apiVersion: weir.dev/v1alpha1
+",
+    r"apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {name: count}
 spec:
@@ -39,8 +39,8 @@ spec:
   sinks:
     - {name: passed, from: [kept], kafka: {topic: passed}}
     - {name: counts, from: [per-group], kafka: {topic: counts}}
-"#,
-    r#"apiVersion: weir.dev/v1alpha1
+",
+    r"apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {name: chain}
 spec:
@@ -53,7 +53,7 @@ spec:
   sinks:
     - {name: counts, from: [per-group], kafka: {topic: counts}}
     - {name: sizes, from: [in-all], kafka: {topic: sizes}}
-"#,
+",
 ];
 
 /// What each of them is changed to and back from: what it writes to the topics of the first form is the same, although

@@ -4,6 +4,7 @@
 //! A case is a folder with `pipeline.yaml`, one `<source>.jsonl` (or `<source>.envelope.jsonl`) per source, and
 //! `expected/<sink>.jsonl` (or `expected/<sink>.envelope.jsonl`) per sink, in any order of lines; a sink without a file
 //! stays empty. `partitions` may hold the number of partitions of the topics.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 use connect::door::Partitioning;
 use connect::envelope::{LineForm, LineRead, LineReader, write_line};

@@ -1,5 +1,6 @@
 //! The control API, the probes and the metrics page of a pod, through their routers: what is asked, what is answered,
 //! and what is remembered.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -300,12 +301,15 @@ async fn metrics(served: &Served) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Name, labels and value of each sample.
-fn samples(page: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+/// Name, labels and value.
+type Sample = (String, Vec<(String, String)>, f64);
+
+/// Every sample of a page.
+fn samples(page: &str) -> Vec<Sample> {
     page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(sample).collect()
 }
 
-fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
+fn sample(line: &str) -> Sample {
     let (head, value) = line.rsplit_once(' ').unwrap();
     let (name, labels) = head.split_once('{').unwrap_or((head, "}"));
     let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());

@@ -1,5 +1,6 @@
 //! A change of spec with the real worker loop over the log in memory: drain, cut, next generation, with workers killed
 //! after every record of the journals. What the plans share comes out as if nothing had ever been changed.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 use connect::door::Partitioning;
 use connect::memory::{Log, Settings};
@@ -208,7 +209,7 @@ impl World {
             let problems = worker.report().problems;
             assert!(problems.iter().all(|problem| !problem.permanent), "{problems:#?}");
         }
-        if self.step % 3 == 0 {
+        if self.step.is_multiple_of(3) {
             for (zombie, intents) in &mut self.zombies {
                 zombie.step(now, Duration::ZERO, intents);
             }

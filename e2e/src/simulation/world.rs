@@ -251,7 +251,7 @@ impl World {
             36..42 => self.freeze(),
             42..50 => {
                 let delivered = self.log.deliver_delayed();
-                self.note(format!("deliver {delivered}"));
+                self.note(&format!("deliver {delivered}"));
             }
             50..52 => self.expire(),
             52..55 if self.number < GENERATIONS_MAX && !self.draining => {
@@ -352,7 +352,7 @@ impl World {
         });
         let generation = self.generations.len() - 1;
         (0..count).for_each(|worker| self.start_worker(generation, worker));
-        self.note(format!("generation {} with {workers} workers", self.number));
+        self.note(&format!("generation {} with {workers} workers", self.number));
         if generation == 0 {
             self.promote();
         }
@@ -372,7 +372,7 @@ impl World {
         let Some(newest) = self.generations.last_mut() else { return };
         newest.intents.drain = DrainId::new(name.clone()).ok().map(|id| (id, true));
         self.draining = true;
-        self.note(name);
+        self.note(&name);
     }
 
     /// Once every unit of the newest generation is cut, the other form takes over. Whoever is left of the first one goes
@@ -418,7 +418,7 @@ impl World {
     fn kill(&mut self) {
         let Some((generation, worker)) = self.somebody() else { return };
         self.count("kill", generation, worker);
-        self.note(format!("kill {generation}/{worker}"));
+        self.note(&format!("kill {generation}/{worker}"));
         self.start_worker(generation, worker);
     }
 
@@ -426,7 +426,7 @@ impl World {
         let Some((generation, worker)) = self.somebody() else { return };
         self.count("freeze", generation, worker);
         let until = self.now_ms + 50 + self.chance.below(60_000);
-        self.note(format!("freeze {generation}/{worker} until {until}"));
+        self.note(&format!("freeze {generation}/{worker} until {until}"));
         self.generations[generation].frozen_until[worker] = until;
     }
 
@@ -436,7 +436,7 @@ impl World {
         let Some(id) = self.chance.pick(&open).cloned() else { return };
         let place = self.place_of_id(&id);
         self.matrix.lock().unwrap_or_else(PoisonError::into_inner).add("expire", place);
-        self.note(format!("expire {id}"));
+        self.note(&format!("expire {id}"));
         self.log.expire_transaction(&id);
     }
 
@@ -485,7 +485,7 @@ impl World {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = running.place();
         let step = running.step(now, Duration::ZERO, &run.intents);
         let closed = running.report().problems.into_iter().find(|problem| problem.permanent);
-        self.note(format!("step {generation}/{worker} {step:?}"));
+        self.note(&format!("step {generation}/{worker} {step:?}"));
         self.change_when_cut();
         match closed {
             Some(problem) => Err(format!("worker {generation}/{worker} failed closed: {}", problem.message)),
@@ -494,7 +494,7 @@ impl World {
     }
 
     /// Remembers a move.
-    fn note(&mut self, what: String) {
+    fn note(&mut self, what: &str) {
         for byte in what.bytes() {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -527,7 +527,9 @@ impl World {
                 lines.extend((0..batch.len()).map(|row| text(&batch, row)));
             }
             lines.sort();
-            lines.iter().for_each(|line| self.note(line.clone()));
+            for line in &lines {
+                self.note(line);
+            }
             outputs.insert(topic.clone(), lines);
         }
         outputs

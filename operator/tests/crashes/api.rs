@@ -112,7 +112,7 @@ impl Objects {
         if self.fault == Some(Fault::Before(number)) {
             return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
-        let answer = self.write(method, &target, content, body);
+        let answer = self.write(method, &target, content, &body);
         if self.fault == Some(Fault::After(number)) {
             return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
@@ -136,7 +136,13 @@ impl Objects {
         }
     }
 
-    fn write(&mut self, method: &Method, target: &Target, content: &str, body: Value) -> (StatusCode, Value) {
+    fn write(
+        &mut self,
+        method: &Method,
+        target: &Target,
+        content: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
         let name = target.name.clone().expect("writes name their object");
         let old = self.folders.get(&target.folder).and_then(|objects| objects.get(&name)).cloned();
         if *method == Method::DELETE {
@@ -159,7 +165,7 @@ impl Objects {
             return failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
         }
         let status = object["status"].clone();
-        merge(&mut object, &body);
+        merge(&mut object, body);
         if !target.status && !status.is_null() {
             object["status"] = status;
         }

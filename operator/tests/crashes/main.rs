@@ -1,6 +1,11 @@
 //! Reconciles against an API server in memory and pods that speak the control API, with every single write failing once,
 //! before and after it had its effect: whatever fails, the same end is reached, and nothing happens on the way that must
 //! never happen.
+#![expect(
+    clippy::panic,
+    clippy::large_futures,
+    reason = "a test ends at the first surprise, and its futures are few"
+)]
 
 mod api;
 mod pods;

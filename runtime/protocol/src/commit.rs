@@ -118,6 +118,7 @@ pub struct Live {
 
 impl Live {
     /// Starts with the units of the grant; others are left out.
+    #[expect(clippy::needless_pass_by_value, reason = "a grant is used once")]
     pub fn new(
         grant: LiveGrant,
         timing: Timing,
@@ -251,6 +252,7 @@ impl Live {
 
     /// C4: the records of this commit, one Commit per dirty unit, `Released` and `Cut` where they are due. They go into
     /// the transaction that holds the outputs told by [`Live::emitted`].
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is used once")]
     pub fn commit(
         &mut self,
         permit: CommitPermit,
@@ -276,6 +278,7 @@ impl Live {
     }
 
     /// C7: what the outcome means.
+    #[expect(clippy::needless_pass_by_value, reason = "a commit in flight ends once")]
     pub fn outcome(&self, in_flight: InFlight, outcome: Outcome) -> Result<CommitPermit, GoBack> {
         let InFlight(()) = in_flight;
         let keeps_memory = match outcome {

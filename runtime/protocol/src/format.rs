@@ -147,7 +147,9 @@ impl Encoder {
     /// A count, then the values.
     pub fn list<T>(&mut self, values: &[T], mut write: impl FnMut(&mut Self, &T)) -> &mut Self {
         self.number(values.len() as u64);
-        values.iter().for_each(|value| write(self, value));
+        for value in values {
+            write(self, value);
+        }
         self
     }
 

@@ -3,7 +3,7 @@
 //! Every name is a pure function of numbers that somebody wrote down before: an id that nobody wrote down could not be
 //! fenced.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 macro_rules! number {
@@ -83,7 +83,7 @@ impl PlacementHash {
         rows.sort_unstable();
         let mut text = String::new();
         for (unit, worker) in rows {
-            text.push_str(&format!("{unit}={worker}\n"));
+            let _ = writeln!(text, "{unit}={worker}");
         }
         Self(xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
     }

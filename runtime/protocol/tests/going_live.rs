@@ -58,7 +58,9 @@ struct Journal {
 impl Journal {
     fn of(heads: &[Head]) -> Self {
         let mut journal = Self::default();
-        heads.iter().for_each(|head| journal.push(*head));
+        for head in heads {
+            journal.push(*head);
+        }
         journal
     }
 
@@ -147,7 +149,7 @@ fn who_may_claim() {
     let empty = Journal::default();
     let claimed = |generation: u32, plan: PlanHash| Journal::of(&[claim_of(owner(generation, 0, 9), plan)]);
     let operator = me(1, 0, 1);
-    assert_eq!(first_action(&operator, &[empty.clone()], &[]), Action::Initialise);
+    assert_eq!(first_action(&operator, std::slice::from_ref(&empty), &[]), Action::Initialise);
     // A Claim of my generation in any journal promotes me.
     let mut life = GoingLive::new();
     let facts = [empty.facts(true), empty.facts(false)];
@@ -157,8 +159,14 @@ fn who_may_claim() {
     assert_eq!(life.next(&operator, &Defences::ALL, 0, &facts), Action::Initialise);
     // A higher generation.
     assert_eq!(first_action(&operator, &[claimed(2, PLAN)], &[]), Action::Superseded);
-    assert_eq!(first_action(&operator, &[empty.clone()], &[claimed(2, OTHER_PLAN)]), Action::Superseded);
-    assert_eq!(first_action(&operator, &[empty.clone()], &[claimed(2, PLAN)]), Action::Initialise);
+    assert_eq!(
+        first_action(&operator, std::slice::from_ref(&empty), &[claimed(2, OTHER_PLAN)]),
+        Action::Superseded
+    );
+    assert_eq!(
+        first_action(&operator, std::slice::from_ref(&empty), &[claimed(2, PLAN)]),
+        Action::Initialise
+    );
     // My number with another plan.
     assert_eq!(first_action(&operator, &[claimed(1, OTHER_PLAN)], &[]), Action::GenerationCollision);
 }
@@ -194,7 +202,9 @@ fn a_drained_unit_is_claimed_again_only_to_resume_it() {
     let journal = Journal::of(&[claim_of(old, PLAN), commit_of(old, 1), drained(old, 1, 7)]);
     let mut life = GoingLive::new();
     let mut ask = |event: Option<Event>| {
-        event.into_iter().for_each(|event| life.observe(&mine, event));
+        if let Some(event) = event {
+            life.observe(&mine, event);
+        }
         life.next(&mine, &Defences::ALL, 0, &[journal.facts(true)])
     };
     assert_eq!(ask(None), Action::Follow(WaitingFor::Resume(DrainId(7))));

@@ -44,7 +44,7 @@ pub enum Stop {
         /// What is missing.
         what: String,
         /// As an error, should it be one.
-        error: WorkerError,
+        error: Box<WorkerError>,
     },
     /// A new life begins at once, and looks at the journals of these stages of earlier plans too.
     Stages(BTreeSet<Arc<str>>),
@@ -330,7 +330,7 @@ impl<Io: KafkaIo> Life<Io> {
         let worker = setup.worker.0;
         let event = match action {
             Action::Follow(_) => return Ok(()),
-            Action::Initialise => known(self.io.init_transactions(), Event::Initialised),
+            Action::Initialise => known(&self.io.init_transactions(), Event::Initialised),
             Action::Claim(orders) => match self.claim(setup, environment, &orders)? {
                 Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
                 None => return Ok(()),
@@ -339,7 +339,7 @@ impl<Io: KafkaIo> Life<Io> {
                 tracing::info!(worker, phase = "Claiming", ids = writers.len(), "fencing");
                 let ids: Vec<_> =
                     writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
-                known(self.io.fence(&ids), Event::Fenced)
+                known(&self.io.fence(&ids), Event::Fenced)
             }
             Action::MeasureEnds(slots) => {
                 let journal = |slot: &u32| self.surroundings.journals[*slot as usize].clone();
@@ -377,7 +377,7 @@ impl<Io: KafkaIo> Life<Io> {
             if setup.identity.made(topic) {
                 return Stop::Gone {
                     what: format!("{topic}/{partition} at {offset}"),
-                    error: WorkerError::Io(error),
+                    error: Box::new(WorkerError::Io(error)),
                 };
             }
         }
@@ -511,14 +511,14 @@ pub(super) fn write_journal(
 fn not_loaded(error: WorkerError) -> Stop {
     match error {
         WorkerError::Store { ref key, ref source } if source.is_loss() => {
-            Stop::Gone { what: key.clone(), error }
+            Stop::Gone { what: key.clone(), error: Box::new(error) }
         }
         error => error.into(),
     }
 }
 
 /// The event of a call that succeeds or leaves us not knowing.
-fn known(result: Result<(), IoError>, event: Event) -> Event {
+fn known(result: &Result<(), IoError>, event: Event) -> Event {
     match result {
         Ok(()) => event,
         Err(IoError::Fenced { .. }) => Event::OwnIdFenced,

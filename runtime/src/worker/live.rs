@@ -159,9 +159,8 @@ impl LiveState {
             }
             Ok(Some(CommitOutcome::Committed)) => Outcome::Committed,
             Ok(Some(CommitOutcome::Aborted)) => Outcome::Aborted,
-            Ok(Some(CommitOutcome::Unknown)) => Outcome::Unknown,
             Err(error) if error.is_refusal() => return Err(Stop::Failed(WorkerError::Write(error))),
-            Err(_) => Outcome::Unknown,
+            Ok(Some(CommitOutcome::Unknown)) | Err(_) => Outcome::Unknown,
         };
         let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
         self.permit = Some(permit);

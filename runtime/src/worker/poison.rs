@@ -67,7 +67,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::panic, reason = "what is tested")]
     fn a_panic_becomes_what_it_said() {
         assert_eq!(caught(|| 7), Ok(7));
         assert_eq!(caught(|| panic!("row {} is odd", 3)), Err::<(), _>("row 3 is odd".to_owned()));

@@ -228,12 +228,12 @@ impl Engine {
         clock_ms: i64,
     ) -> Result<Effects, WorkerError> {
         let mut effects = Effects::default();
-        match self.plan.stage(self.stage).inputs.get(usize::from(at.input)) {
-            Some(Input::Repartition { .. }) => self.blocks(at, batch, clock_ms, &mut effects)?,
-            _ => {
-                let channel = Channel { input: at.input, partition: at.partition };
-                self.unit.on_batch(channel, batch, clock_ms, &mut effects);
-            }
+        let input = self.plan.stage(self.stage).inputs.get(usize::from(at.input));
+        if matches!(input, Some(Input::Repartition { .. })) {
+            self.blocks(at, batch, clock_ms, &mut effects)?;
+        } else {
+            let channel = Channel { input: at.input, partition: at.partition };
+            self.unit.on_batch(channel, batch, clock_ms, &mut effects);
         }
         Ok(effects)
     }

@@ -163,7 +163,9 @@ impl Documents {
         match parsed {
             Ok(roots) => {
                 self.sources.push(source);
-                roots.into_iter().for_each(|root| self.read_document(index, root));
+                for root in roots {
+                    self.read_document(index, root);
+                }
             }
             Err(error) => {
                 self.problems.push(syntax_problem(&source.name, &error));
@@ -413,18 +415,11 @@ impl Reader<'_> {
         let mut data = SecretData::new();
         for (key, text) in self.texts("data") {
             let compact: String = text.split_whitespace().collect();
-            match base64::engine::general_purpose::STANDARD.decode(compact) {
-                Ok(bytes) => {
-                    data.insert(key, bytes);
-                }
-                Err(_) => {
-                    let path = Path::root().field("data").field(&key);
-                    self.report(
-                        ProblemKind::BadText,
-                        path,
-                        "not base64; plain text belongs under stringData",
-                    );
-                }
+            if let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(compact) {
+                data.insert(key, bytes);
+            } else {
+                let path = Path::root().field("data").field(&key);
+                self.report(ProblemKind::BadText, path, "not base64; plain text belongs under stringData");
             }
         }
         data.extend(self.texts("stringData").into_iter().map(|(key, text)| (key, text.into_bytes())));

@@ -158,13 +158,14 @@ impl Connect<'_> {
             (Some(branches), None) => {
                 Err(format!("`{name}` is a route; say which branch is read: {}", listed(name, &branches)))
             }
-            (Some(branches), Some(wanted)) => match branches.iter().position(|branch| *branch == wanted) {
-                Some(index) => Ok(Read { origin: Origin::Step(step), branch: index as u16 }),
-                None => {
+            (Some(branches), Some(wanted)) => {
+                let found = branches.iter().position(|branch| *branch == wanted);
+                let index = found.ok_or_else(|| {
                     let hint = suggest(wanted, branches.iter().copied(), "there are");
-                    Err(format!("route `{name}` has no branch `{wanted}`{hint}"))
-                }
-            },
+                    format!("route `{name}` has no branch `{wanted}`{hint}")
+                })?;
+                Ok(Read { origin: Origin::Step(step), branch: index as u16 })
+            }
         }
     }
 }

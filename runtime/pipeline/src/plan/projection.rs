@@ -12,9 +12,9 @@ pub(super) fn fill(stages: &mut [Stage], sources: &[ParsedSource]) {
     for stage in stages {
         let needs = needs(stage, sources);
         for (node, need) in stage.nodes.iter_mut().zip(needs) {
-            need.iter().for_each(|path| {
+            for path in &need {
                 node.projection.column(path);
-            });
+            }
         }
     }
 }
@@ -30,8 +30,12 @@ fn needs(stage: &Stage, sources: &[ParsedSource]) -> Vec<Vec<FieldPath>> {
     }
     for group in groups(stage) {
         let mut shared = Vec::new();
-        group.iter().for_each(|maker| add(&mut shared, &needs[*maker]));
-        group.iter().for_each(|maker| needs[*maker].clone_from(&shared));
+        for maker in &group {
+            add(&mut shared, &needs[*maker]);
+        }
+        for maker in group {
+            needs[maker].clone_from(&shared);
+        }
     }
     needs.into_iter().map(sorted).collect()
 }
@@ -94,9 +98,9 @@ fn groups(stage: &Stage) -> Vec<Vec<usize>> {
                 group.iter_mut().filter(|g| **g == joined).for_each(|g| *g = first.unwrap_or(joined));
             }
         }
-        let makes =
+        let is_maker =
             matches!(node.kind, NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::MergeWindows { .. });
-        makers.push(if makes { vec![i] } else { of_input });
+        makers.push(if is_maker { vec![i] } else { of_input });
     }
     let of_group = |g: usize| (0..group.len()).filter(|i| group[*i] == g).collect::<Vec<_>>();
     (0..group.len()).filter(|g| group[*g] == *g).map(of_group).filter(|members| members.len() > 1).collect()

@@ -56,7 +56,7 @@ fn rows_of(reads: &[Read], steps: &[Option<Step>], flow: &Flow) -> Vec<String> {
         let Origin::Step(i) = read.origin else { continue };
         match &steps[i] {
             Some(Step { name, kind: StepKind::Window(_) }) if !names.contains(name) => {
-                names.push(name.clone())
+                names.push(name.clone());
             }
             Some(Step { kind: StepKind::Filter(_) | StepKind::Route(_), .. }) => open.extend(&flow.steps[i]),
             _ => {}

@@ -185,7 +185,7 @@ impl Cut<'_> {
             }
         }
         if let (true, Some(first)) = (stage.name.is_empty(), stage.nodes.first()) {
-            stage.name = first.name.clone();
+            stage.name.clone_from(&first.name);
         }
         stage
     }

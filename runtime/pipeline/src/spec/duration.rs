@@ -2,6 +2,7 @@
 //! back.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// A duration such as `100ms`, `30s`, `5m`, `1h30m` or `7d`: whole numbers with units, the largest unit first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -64,7 +65,7 @@ impl Duration {
         let mut text = String::new();
         for (unit, length) in UNITS {
             if rest / length > 0 {
-                text.push_str(&format!("{}{unit}", rest / length));
+                let _ = write!(text, "{}{unit}", rest / length);
                 rest %= length;
             }
         }

@@ -138,13 +138,14 @@ impl GoingLive {
         let (phase, action) = match std::mem::replace(&mut self.phase, Phase::Standby) {
             Phase::Lost(why) => (Phase::Lost(why), Action::StartOver(why)),
             Phase::Granted => (Phase::Granted, Action::Follow(WaitingFor::HighWatermark)),
-            phase => match look.end_of_generation() {
-                Some(end) => (phase, end),
-                None => {
+            phase => {
+                if let Some(end) = look.end_of_generation() {
+                    (phase, end)
+                } else {
                     self.caught_up |= look.all_replayed(&look.own_slots());
                     self.step(&look, phase)
                 }
-            },
+            }
         };
         self.phase = phase;
         action

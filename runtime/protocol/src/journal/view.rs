@@ -69,7 +69,7 @@ impl JournalView {
         self.next_offset = offset + 1;
         match record {
             JournalRecord::Claim(claim) => self.claim(offset, Arc::from(claim)),
-            JournalRecord::Commit(commit) => self.commit(offset, Arc::from(commit)),
+            JournalRecord::Commit(commit) => self.commit(offset, &Arc::from(commit)),
             JournalRecord::Hold(hold) => self.open_hold(offset, hold),
             JournalRecord::Unhold { name } => {
                 self.holds.remove(&name);
@@ -114,7 +114,7 @@ impl JournalView {
         self.renewed_at = Some(offset);
     }
 
-    fn commit(&mut self, offset: i64, commit: Arc<Commit>) {
+    fn commit(&mut self, offset: i64, commit: &Arc<Commit>) {
         self.clock_ms = Some(self.clock_ms.map_or(commit.clock_ms, |last| last.max(commit.clock_ms)));
         for progress in &commit.sinks {
             let said = (progress.seq, offset);

@@ -182,7 +182,9 @@ proptest! {
         };
         let (old, new) = (with(waits.0, order.0, false), with(waits.1, order.1, renamed));
         let mut records = records;
-        records.iter_mut().for_each(|record| record.3 = 1);
+        for record in &mut records {
+            record.3 = 1;
+        }
         let rig = run((&old, &new), &records, at, units, idles);
         let rows = rig.lines("rows");
         prop_assert_eq!(counted(&rows) + rig.lines("kept.lateSink").len(), records.len());
