@@ -79,11 +79,11 @@ topics_create() {
   done
 }
 
+# topics_delete <name>...: those that exist; the tool takes a pattern.
 topics_delete() {
-  local topic
-  for topic in "$@"; do
-    kafka_tool org.apache.kafka.tools.TopicCommand --delete --topic "$topic"
-  done
+  local pattern
+  pattern=$(IFS='|' && echo "${*//./\\.}")
+  kafka_tool org.apache.kafka.tools.TopicCommand --delete --if-exists --topic "$pattern"
 }
 
 produce() {

@@ -160,7 +160,7 @@ verb_topics() {
   local act=${1:-}
   [[ $# -gt 0 ]] && shift
   case $act in
-    create | delete) [[ $# -gt 0 ]] || fail "which topics?" ;;
+    create | renew | delete) [[ $# -gt 0 ]] || fail "which topics?" ;;
     list | describe) ;;
     *)
       usage >&2
@@ -170,6 +170,7 @@ verb_topics() {
   kafka_tools_ready
   case $act in
     create) topics_create "$@" ;;
+    renew) topics_delete "${@%:*}" && topics_create "$@" ;;
     delete) topics_delete "$@" ;;
     list) kafka_tool org.apache.kafka.tools.TopicCommand --list ;;
     describe) kafka_tool org.apache.kafka.tools.TopicCommand --describe ${1:+--topic "$1"} ;;

@@ -1,72 +1,31 @@
 //! One life of a worker: from an empty memory to live, or to the reason why not. Everything in it is dropped together.
 
+mod report;
+mod stop;
+mod survey;
+
+pub use stop::Stop;
+
 use super::cut::Cuts;
 use super::error::WorkerError;
 use super::heritage::check_heritage;
 use super::journals::{Journal, all_ended, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
-use super::tally::Tally;
 use super::unit::{Member, partitions};
 use super::{Now, Step};
-use crate::pod::{Intents, Report};
+use crate::pod::Intents;
 use connect::door::{Fetched, IoError, KafkaIo, Partitioning, TopicPartition};
-use control::status::{UnitState, UnitStatus};
 use pipeline::plan::PlanHash;
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
-use protocol::going_live::own_generation;
 use protocol::going_live::{Action, Comeback, Event, GoingLive, Lost, Me, Phase, WaitingFor};
 use protocol::identity::{DrainId, Generation, Incarnation, Lineage, Owner, Writer};
 use protocol::journal::record::{InputPartition, JournalRecord};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Why a life is over.
-#[derive(Debug)]
-pub enum Stop {
-    /// A new life begins at once; `previous` is none when the last one wrote nothing.
-    StartOver {
-        /// The life that is over.
-        previous: Option<Incarnation>,
-        /// For the log.
-        why: &'static str,
-    },
-    /// A new life begins at this time.
-    StandAside {
-        /// When, on the monotonic clock.
-        until_ms: u64,
-    },
-    /// What was to be read was trimmed meanwhile, because the journal points further by now: a new life begins there. When
-    /// that misses the same, it is a loss.
-    Gone {
-        /// What is missing.
-        what: String,
-        /// As an error, should it be one.
-        error: Box<WorkerError>,
-    },
-    /// A new life begins at once, and looks at the journals of these stages of earlier plans too.
-    Stages(BTreeSet<Arc<str>>),
-    /// A newer generation has everything.
-    Superseded,
-    /// The generation number is taken.
-    Collision,
-    /// Something failed.
-    Failed(WorkerError),
-}
-
-impl From<WorkerError> for Stop {
-    fn from(error: WorkerError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<IoError> for Stop {
-    fn from(error: IoError) -> Self {
-        Self::Failed(WorkerError::Io(error))
-    }
-}
+use survey::{read_journals, survey};
 
 /// Where fetched records go.
 #[derive(Clone, Copy, Debug)]
@@ -387,111 +346,6 @@ impl<Io: KafkaIo> Life<Io> {
     pub(super) fn start_over(&self, why: &'static str) -> Stop {
         Stop::StartOver { previous: Some(self.me.owner.incarnation), why }
     }
-
-    /// What was counted in this life and is committed.
-    pub fn tally(&self) -> Option<&Tally> {
-        self.live.as_ref().map(LiveState::tally)
-    }
-
-    /// Says what it knows of itself. `report` names the windows of the plan.
-    pub fn report(&self, setup: &Setup, report: &mut Report) {
-        report.newest_generation = all_ended(&self.journals).then(|| {
-            let generations =
-                self.journals.iter().map(|j| u64::from(j.ownership(&self.members).highest_generation().0));
-            generations.max().unwrap_or_default()
-        });
-        report.units = self.members.iter().map(|member| self.unit_status(setup, member)).collect();
-        let engines = self.members.iter().filter_map(|member| member.engine.as_ref());
-        report.state_bytes = engines.map(|engine| engine.unit().state_bytes() as u64).sum();
-        if let Some(live) = &self.live {
-            report.windows.values_mut().for_each(|window| window.open = Some(0));
-            live.report(self, setup, report);
-        }
-    }
-
-    fn unit_status(&self, setup: &Setup, member: &Member) -> UnitStatus {
-        let ownership = member.view.ownership();
-        // A drain locks out the generation that was drained and those before it; a later one only restores from its end.
-        let lock = ownership.lock().filter(|lock| self.me.owner.writer.generation <= lock.generation);
-        let state = match (&self.live, lock) {
-            (_, Some(lock)) if lock.cut => UnitState::Cut,
-            (_, Some(_)) => UnitState::Released,
-            (Some(live), None) => live.state_of(member),
-            (None, None) => match self.going.phase() {
-                Phase::Standby if self.going.caught_up() => UnitState::CaughtUp,
-                Phase::Standby if member.replay.replayed().is_some() => UnitState::Standby,
-                Phase::Standby => UnitState::Restoring,
-                _ => UnitState::Claiming,
-            },
-        };
-        UnitStatus {
-            stage: member.id.stage.to_string(),
-            unit: member.id.index,
-            worker: setup.worker.0,
-            state,
-            seq: Some(ownership.seq().0).filter(|seq| *seq > 0),
-            drain: lock.map(|lock| drain_text(lock.drain)),
-        }
-    }
-
-    /// What it waits for before it is live.
-    pub fn waiting(&self) -> Option<WaitingFor> {
-        self.waiting.filter(|_| self.live.is_none())
-    }
-
-    /// Where it is on its way, in one word.
-    pub fn place(&self) -> &'static str {
-        match (&self.live, self.going.phase()) {
-            (Some(_), _) => "live",
-            (None, Phase::Initialising(_) | Phase::Claiming(_)) => "claim",
-            (None, Phase::Releasing { .. } | Phase::Fencing { .. } | Phase::Measuring { .. }) => "fence",
-            (None, Phase::Reading { .. }) => "read",
-            (None, _) => "restore",
-        }
-    }
-}
-
-/// Reads all journals once to find the generation of a process that nobody gave one.
-fn survey<E: Environment>(setup: &Setup, environment: &mut E) -> Result<Generation, Stop> {
-    let writer = Writer { generation: Generation(0), worker: setup.worker };
-    let mut io = environment.connect(&setup.identity.transactional_id(writer))?;
-    let surroundings = Surroundings::discover(setup, &BTreeSet::new(), &mut io)?;
-    let mut journals: Vec<_> = surroundings.journals.iter().map(|_| Journal::new(None)).collect();
-    let routes = read_journals(&surroundings, &mut io)?;
-    let mut fetched = Vec::new();
-    for _attempt in 0..SURVEY_POLLS {
-        io.poll(Duration::from_millis(100), &mut fetched)?;
-        for item in fetched.drain(..) {
-            let (Fetched::Records { from: of, .. } | Fetched::End { of, .. }) = &item;
-            let Some(Route::Journal(slot)) = routes.get(of) else { continue };
-            match &item {
-                Fetched::Records { from, batch } => journals[*slot].read(batch, &mut [], &from.topic)?,
-                Fetched::End { offset, .. } => journals[*slot].end(*offset),
-            }
-        }
-        if all_ended(&journals) {
-            let owners = journals.iter().map(|journal| journal.ownership(&[]));
-            return Ok(own_generation(owners, setup.plan.hash(), surroundings.placement));
-        }
-    }
-    Err(Stop::Failed(WorkerError::Io(IoError::Lost {
-        operation: "reading the journals",
-        detail: "their ends were not reached in time".to_owned(),
-    })))
-}
-
-/// Polls of a survey, each up to 100 ms.
-const SURVEY_POLLS: u32 = 600;
-
-fn read_journals(
-    surroundings: &Surroundings,
-    io: &mut impl KafkaIo,
-) -> Result<HashMap<TopicPartition, Route>, Stop> {
-    let starts = io.watermarks(&surroundings.journals)?;
-    let from: Vec<_> =
-        surroundings.journals.iter().cloned().zip(starts.into_iter().map(|(first, _)| first)).collect();
-    io.assign(&from)?;
-    Ok(from.into_iter().enumerate().map(|(slot, (partition, _))| (partition, Route::Journal(slot))).collect())
 }
 
 /// Writes one record to a journal.

@@ -2,29 +2,28 @@
 //!
 //! While a commit is in flight the next batches are read and applied into memory; only producing waits.
 
-mod fit;
 mod sources;
+mod read;
+mod fit;
 mod write;
 mod snapshots;
 mod trim;
 mod drain;
+mod report;
 
 use super::error::WorkerError;
-use super::life::{Life, Route, Stop};
+use super::life::{Life, Stop};
 use super::measure::Behind;
 use super::setup::{Environment, Setup};
 use super::tally::{Counting, Tally};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
-use crate::pod::{Intents, Report};
-use connect::door::{CommitOutcome, Fetched, KafkaIo};
-use control::status::UnitState;
+use crate::pod::Intents;
+use connect::door::{CommitOutcome, KafkaIo};
 use pipeline::effect::Effects;
-use pipeline::record::RecordBatch;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
 use protocol::identity::DrainId;
-use protocol::journal::record::InputPartition;
 use snapshots::{Failing, Upload, is_behind};
 use sources::{Source, sources};
 use std::collections::BTreeMap;
@@ -169,112 +168,6 @@ impl LiveState {
         Ok(true)
     }
 
-    /// Polls and applies. Too much output in memory means: wait for the commit instead.
-    fn read<Io: KafkaIo>(
-        &mut self,
-        life: &mut Life<Io>,
-        setup: &Setup,
-        now: Now,
-        wait: Duration,
-    ) -> Result<bool, Stop> {
-        let pending: usize = life.members.iter().flat_map(|m| &m.pending).map(Effects::byte_len).sum();
-        if self.flight.is_some() && pending >= PENDING_BYTES_MAX {
-            return self.outcome(life, now, wait);
-        }
-        let wait = match (&self.flight, self.due(life, self.stopping, now)) {
-            (Some(_), _) => wait.min(FLIGHT_POLL),
-            (None, Due::Now) => Duration::ZERO,
-            (None, Due::At(at)) => wait.min(Duration::from_millis(at.saturating_sub(now.monotonic_ms))),
-            (None, Due::Nothing) => wait,
-        };
-        let mut fetched = std::mem::take(&mut life.fetched);
-        fetched.clear();
-        let polled = life.io.poll(wait, &mut fetched);
-        let mut applied = Ok(());
-        for item in &fetched {
-            applied = self.take(life, setup, item, now);
-            if applied.is_err() {
-                break;
-            }
-        }
-        let moved = fetched.iter().any(|item| matches!(item, Fetched::Records { .. }));
-        life.fetched = fetched;
-        applied?;
-        polled.map_err(|error| life.not_read(setup, error))?;
-        Ok(moved)
-    }
-
-    fn take<Io: KafkaIo>(
-        &mut self,
-        life: &mut Life<Io>,
-        setup: &Setup,
-        item: &Fetched,
-        now: Now,
-    ) -> Result<(), Stop> {
-        let (Fetched::Records { from: of, .. } | Fetched::End { of, .. }) = item;
-        match (life.routes.get(of).copied(), item) {
-            (Some(Route::Journal(slot)), Fetched::Records { from, batch }) => {
-                life.journals[slot].read(batch, &mut life.members, &from.topic)?;
-                let Some(member) = life.members.iter().find(|member| member.slot == slot) else {
-                    return Ok(());
-                };
-                self.live
-                    .follow(slot as Slot, &member.view, life.me.plan)
-                    .map_err(|back| over(back, "another life of this worker has claimed"))
-            }
-            (Some(Route::Journal(slot)), Fetched::End { offset, .. }) => {
-                life.journals[slot].end(*offset);
-                Ok(())
-            }
-            (Some(Route::Input { member, at }), Fetched::Records { batch, .. }) => {
-                self.apply(life, setup, (member, at), batch, now)
-            }
-            (Some(Route::Input { member, at }), Fetched::End { offset, .. }) => {
-                let applies = self.applies(life.members[member].slot as Slot);
-                if let Some(source) = self.channels.iter_mut().find(|s| s.member == member && s.at == at) {
-                    source.end_seen = Some(source.end_seen.map_or(*offset, |seen| seen.max(*offset)));
-                    if applies {
-                        source.reading.passed = source.reading.passed.max(*offset);
-                    }
-                }
-                Ok(())
-            }
-            (None, _) => Ok(()),
-        }
-    }
-
-    fn apply<Io: KafkaIo>(
-        &mut self,
-        life: &mut Life<Io>,
-        setup: &Setup,
-        (member_index, at): (usize, InputPartition),
-        batch: &RecordBatch,
-        now: Now,
-    ) -> Result<(), Stop> {
-        let member = &mut life.members[member_index];
-        let slot = member.slot as Slot;
-        if !self.applies(slot) {
-            return Ok(());
-        }
-        let clock_ms = self.live.batch_clock(slot, now.wall_ms);
-        let effects = member.apply(at, batch, clock_ms)?;
-        self.live.applied(slot, at, batch, clock_ms);
-        self.keep(setup, member, effects);
-        if let Some(source) = self.channels.iter_mut().find(|s| s.member == member_index && s.at == at) {
-            source.quiet_since_ms = now.monotonic_ms;
-            source.idle = false;
-            source.position = batch.next_offset().unwrap_or(source.position);
-            source.reading.passed = source.position;
-            source.reading.newest_ms = batch.records().last().map(|record| record.timestamp_ms);
-        }
-        Ok(())
-    }
-
-    /// What is read of a unit is applied; else it is left to who comes next.
-    fn applies(&self, slot: Slot) -> bool {
-        !self.stopping && self.live.standing(slot) == Some(Standing::Running)
-    }
-
     fn keep(&mut self, setup: &Setup, member: &mut Member, effects: Effects) {
         self.counting.made(&effects, &setup.plan.stage(member.stage).nodes);
         self.live.emitted(member.slot as Slot, &effects);
@@ -369,49 +262,10 @@ impl LiveState {
         self.last_commit_ms.is_some()
     }
 
-    /// How far a unit is.
-    pub fn state_of(&self, member: &Member) -> UnitState {
-        match self.live.standing(member.slot as Slot) {
-            Some(Standing::Running | Standing::Leaving) => UnitState::Live,
-            Some(Standing::Released(Some(_))) => UnitState::Released,
-            Some(Standing::Released(None)) | None => UnitState::Superseded,
-        }
-    }
-
-    /// Adds what only a live worker knows.
-    pub fn report<Io: KafkaIo>(&self, life: &Life<Io>, setup: &Setup, report: &mut Report) {
-        let mine = life.members.iter().filter(|member| self.state_of(member) != UnitState::Superseded);
-        let engines = mine.filter_map(|member| Some((member.stage, member.engine.as_ref()?.unit())));
-        for (stage, unit) in engines {
-            report.watermark_ms = report.watermark_ms.into_iter().chain(unit.watermark_ms()).min();
-            for (node, open) in unit.open_windows_by_node() {
-                let step = setup.plan.stage(stage).nodes[usize::from(node.0)].name.as_str();
-                if let Some(window) = report.windows.get_mut(step) {
-                    window.open = window.open.map(|sum| sum + open as u64);
-                }
-            }
-        }
-        report.last_commit_ms = self.last_commit_ms;
-        report.lag_records = self.behind.map(|behind| behind.records);
-        report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
-        report.oldest_snapshot_ms = oldest_snapshot(&life.members);
-        report.problems.extend(self.failing.values().find_map(Failing::problem));
-    }
-
     /// What is committed for certain.
     pub fn tally(&self) -> &Tally {
         self.counting.known()
     }
-}
-
-/// None when a unit that has committed has no snapshot that we know, and when nothing is committed.
-fn oldest_snapshot(members: &[Member]) -> Option<i64> {
-    let committed = members.iter().filter(|member| member.view.ownership().seq().0 > 0);
-    let taken = committed.map(|member| {
-        let pointer = member.view.restore_point().pointer.as_ref()?;
-        member.kept.taken_ms(pointer.hash)
-    });
-    taken.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 fn over(back: GoBack, why: &'static str) -> Stop {
