@@ -271,26 +271,37 @@ fn a_block_that_cannot_be_read_names_unit_and_offsets_and_stops_the_worker() {
     assert!(!report.finished);
 }
 
-/// Fails in the one way that no type rules out.
-struct Panics(LocalEnvironment, u32);
+/// A sink outside the log that fails each time in the same way, and how often it was tried.
+struct Broken {
+    inner: LocalEnvironment,
+    emit: fn(&RecordBatch) -> Result<(), IoError>,
+    tries: u32,
+}
 
-impl Environment for Panics {
+impl Broken {
+    fn worker(world: &World, emit: fn(&RecordBatch) -> Result<(), IoError>) -> Worker<Self> {
+        let environment = Self { inner: world.environment(), emit, tries: 0 };
+        Worker::new(setup(&world.plan, 0, 1), environment, TIMING)
+    }
+}
+
+impl Environment for Broken {
     type Io = Io;
     fn connect(&mut self, transactional_id: &str) -> Result<Io, IoError> {
-        self.0.connect(transactional_id)
+        self.inner.connect(transactional_id)
     }
     fn incarnation(&mut self) -> Incarnation {
-        self.0.incarnation()
+        self.inner.incarnation()
     }
     fn store(&mut self) -> &mut Uploads {
-        self.0.store()
+        self.inner.store()
     }
     fn emit(&mut self, _sink: SinkId, records: &RecordBatch) -> Result<(), IoError> {
-        self.1 += 1;
-        panic!("{} records are too many", records.len())
+        self.tries += 1;
+        (self.emit)(records)
     }
     fn end_of_input(&self, partition: &TopicPartition) -> Option<i64> {
-        self.0.end_of_input(partition)
+        self.inner.end_of_input(partition)
     }
     fn is_bounded(&self) -> bool {
         true
@@ -301,52 +312,25 @@ impl Environment for Panics {
 fn a_panic_is_a_problem_and_not_a_loop() {
     let world = World::new(&PIPELINE.replace("kafka: {topic: out}", "log: {}"));
     world.feed(&records());
-    let environment = Panics(world.environment(), 0);
-    let mut worker = Worker::new(setup(&world.plan, 0, 1), environment, TIMING);
+    let mut worker = Broken::worker(&world, |records| panic!("{} records are too many", records.len()));
     let (problem, _, _) = problem(&mut worker);
     assert!(problem.permanent);
     assert_eq!(problem.reason, Some(Reason::CrashLooping));
     assert!(problem.message.contains("records are too many"), "{}", problem.message);
-    assert_eq!(worker.environment().1, 1, "it is not tried again");
-}
-
-/// A sink that refuses for ever.
-struct Refuses(LocalEnvironment, u32);
-
-impl Environment for Refuses {
-    type Io = Io;
-    fn connect(&mut self, transactional_id: &str) -> Result<Io, IoError> {
-        self.0.connect(transactional_id)
-    }
-    fn incarnation(&mut self) -> Incarnation {
-        self.0.incarnation()
-    }
-    fn store(&mut self) -> &mut Uploads {
-        self.0.store()
-    }
-    fn emit(&mut self, _sink: SinkId, _records: &RecordBatch) -> Result<(), IoError> {
-        self.1 += 1;
-        Err(IoError::TooLarge { topic: "out".to_owned(), bytes: 77 })
-    }
-    fn end_of_input(&self, partition: &TopicPartition) -> Option<i64> {
-        self.0.end_of_input(partition)
-    }
-    fn is_bounded(&self) -> bool {
-        true
-    }
+    assert_eq!(worker.environment().tries, 1, "it is not tried again");
 }
 
 #[test]
 fn what_is_refused_again_and_again_is_told_and_tried_ever_more_rarely() {
     let world = World::new(&PIPELINE.replace("kafka: {topic: out}", "log: {}"));
     world.feed(&records());
-    let environment = Refuses(world.environment(), 0);
-    let mut worker = Worker::new(setup(&world.plan, 0, 1), environment, TIMING);
+    let refuse = |_: &RecordBatch| Err(IoError::TooLarge { topic: "out".to_owned(), bytes: 77 });
+    let mut worker = Broken::worker(&world, refuse);
     let (problem, report, _) = problem(&mut worker);
     assert!(!problem.permanent);
     assert_eq!(problem.reason, Some(Reason::SinkUnavailable));
     assert_eq!(problem.message, "a record of 77 bytes is too large for topic `out`");
     assert!(!report.problems.is_empty(), "the problem stays until a commit succeeds");
-    let tries = worker.environment().1;
+    let tries = worker.environment().tries;
     assert!((8..=16).contains(&tries), "{tries} times in 100 s");
 }
