@@ -20,6 +20,10 @@ pub struct Settings {
     /// When the nodes pull the image of the pods: Always, IfNotPresent or Never.
     #[arg(long, env = "WEIR_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub image_pull_policy: String,
+    /// Keep everybody but this namespace, which is the operator's own, from the control API of the pods, by a NetworkPolicy
+    /// for each pipeline; none when it is not given.
+    #[arg(long, env = "WEIR_NETWORK_POLICY_FOR")]
+    pub network_policy_for: Option<String>,
     /// Where `/health` and `/ready` are served.
     #[arg(long, env = "WEIR_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,

@@ -2,7 +2,16 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// When the process first asked.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Time since this process first asked, for how long things take.
+pub fn elapsed() -> Duration {
+    START.elapsed()
+}
 
 /// Milliseconds since the epoch.
 pub fn wall_ms() -> i64 {

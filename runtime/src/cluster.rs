@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Why workers cannot be started at all.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,10 @@ impl Environment for KafkaEnvironment {
 
     fn is_bounded(&self) -> bool {
         false
+    }
+
+    fn elapsed(&self) -> Duration {
+        clock::elapsed()
     }
 }
 

@@ -130,6 +130,10 @@ impl Environment for LocalEnvironment {
     fn is_bounded(&self) -> bool {
         true
     }
+
+    fn elapsed(&self) -> Duration {
+        clock::elapsed()
+    }
 }
 
 /// Runs pipelines until all input is processed, or `pod` is told to stop. `watch` is called a few times a second with

@@ -3,9 +3,10 @@
 //! Intents come from the control API or a signal and are only wishes: the protocol decides. Reports are made by the
 //! workers at most twice a second; everybody else only reads them.
 
+use crate::worker::Timings;
 use control::call::DrainId;
 use control::status::{Problem, UnitStatus, WorkerStatus};
-use pipeline::effect::Counters;
+use pipeline::effect::{Counters, NodeCounters};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,12 @@ pub struct Report {
     pub units: Vec<UnitStatus>,
     /// Records and late and bad ones, committed since the process started.
     pub counters: Counters,
+    /// Every source, step and sink of the plan: what is committed since the process started.
+    pub nodes: BTreeMap<String, NodeReport>,
+    /// How long its work took, since the process started.
+    pub timings: Timings,
+    /// Records read and not committed yet.
+    pub queue_records: u64,
     /// Every window step of the plan.
     pub windows: BTreeMap<String, WindowReport>,
     /// Input records not yet processed by its live units; none while it is not live, and before the first look.
@@ -59,6 +66,28 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// It has nothing more to do: all input ended, or it was stopped.
     pub finished: bool,
+}
+
+/// One source, step or sink, over the units of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeReport {
+    /// What it is.
+    pub kind: NodeRole,
+    /// What was counted at it.
+    pub counters: NodeCounters,
+}
+
+/// What a node of a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeRole {
+    /// Reads records.
+    Source,
+    /// Adds records up in windows.
+    Window,
+    /// Any other step.
+    Step,
+    /// Takes records.
+    Sink,
 }
 
 /// One window step, over the units of a worker.

@@ -1,11 +1,12 @@
 //! From the reports of the workers to what the pod says about itself. Pure.
 
 use crate::http::Served;
-use crate::pod::{Intents, Report, WindowReport};
-use crate::worker::{drain_number, drain_text};
+use crate::pod::{Intents, NodeReport, Report, WindowReport};
+use crate::worker::{Timings, drain_number, drain_text};
+use control::Condition;
 use control::PodStatus;
 use control::call::API_VERSION;
-use control::status::{Lag, PROBLEMS_MAX, SecretStatus, UnitStatus, WindowStatus};
+use control::status::{Lag, PROBLEMS_MAX, SecretStatus, UnitState, UnitStatus, WindowStatus};
 use std::collections::BTreeMap;
 
 /// The answer to `GET /control/v1/status`. `secrets` is what is mounted now.
@@ -78,6 +79,39 @@ pub(crate) fn lag(reports: &[Report], now_ms: i64) -> Lag {
 pub(crate) fn oldest_snapshot(reports: &[Report]) -> Option<i64> {
     let committed = reports.iter().filter(|report| report.units.iter().any(|unit| unit.seq.is_some()));
     committed.map(|report| report.oldest_snapshot_ms).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// From 0 to 1: the share of the units that are live; half of it while something is wrong that may pass, 0 when it does
+/// not pass by itself. Unknown until every worker knows its units.
+pub(crate) fn health(reports: &[Report]) -> Option<f64> {
+    if !units_known(reports) {
+        return None;
+    }
+    let units = || reports.iter().flat_map(|report| &report.units);
+    let live = units().filter(|unit| unit.state == UnitState::Live).count();
+    let share = if units().next().is_none() { 1.0 } else { live as f64 / units().count() as f64 };
+    let problems = reports.iter().flat_map(|report| &report.problems);
+    let worst = problems
+        .filter(|problem| problem.condition != Condition::WatermarkAdvancing)
+        .map(|problem| if problem.permanent { 0.0 } else { 0.5 })
+        .fold(1.0, f64::min);
+    Some(share * worst)
+}
+
+/// Every source, step and sink, added up over the workers.
+pub(crate) fn nodes(reports: &[Report]) -> BTreeMap<&str, NodeReport> {
+    let mut all = BTreeMap::<&str, NodeReport>::new();
+    for (name, node) in reports.iter().flat_map(|report| &report.nodes) {
+        all.entry(name).and_modify(|sum| sum.counters.add(node.counters)).or_insert(*node);
+    }
+    all
+}
+
+/// How long the work of all workers took.
+pub(crate) fn timings(reports: &[Report]) -> Timings {
+    let mut all = Timings::default();
+    reports.iter().for_each(|report| all.add(&report.timings));
+    all
 }
 
 /// Unknown as soon as one worker has not run for long enough.

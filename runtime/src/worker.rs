@@ -22,20 +22,22 @@ mod measure;
 mod poison;
 mod setup;
 mod tally;
+mod timing;
 mod unit;
 
 pub use error::WorkerError;
 pub use life::{drain_number, drain_text};
 pub use live::{COMMIT_BYTES, TRIM_EVERY_MS};
 pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
+pub use timing::{Durations, Timings};
 
-use crate::pod::{Intents, Report, WindowReport};
+use crate::pod::{Intents, NodeReport, NodeRole, Report, WindowReport};
 use control::call::bounded_message;
 use control::status::{Problem, UnitState, WorkerStatus};
 use control::{Condition, Reason};
 use life::{Life, Stop};
 use measure::Rate;
-use pipeline::plan::{NodeKind, Plan};
+use pipeline::plan::{Node, NodeKind, Plan};
 use protocol::commit::Timing;
 use protocol::going_live::Comeback;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +94,8 @@ pub struct Worker<E: Environment> {
     barren: u32,
     /// What was counted in the lives that are over.
     tally: Tally,
+    /// And how long their work took.
+    timings: Timings,
     rate: Rate,
 }
 
@@ -126,6 +130,7 @@ impl<E: Environment> Worker<E> {
             live_since_ms: 0,
             barren: 0,
             tally: Tally::default(),
+            timings: Timings::default(),
             rate: Rate::default(),
         }
     }
@@ -188,6 +193,7 @@ impl<E: Environment> Worker<E> {
         let committed = self.life.as_ref().is_some_and(Life::has_committed);
         if let Some(life) = self.life.take() {
             self.tally.add(life.tally().unwrap_or(&Tally::default()));
+            self.timings.add(life.timings().unwrap_or(&Timings::default()));
         }
         if std::mem::take(&mut self.was_live) {
             self.restarts += 1;
@@ -282,7 +288,12 @@ impl<E: Environment> Worker<E> {
     pub fn report(&self) -> Report {
         let tally = self.tally();
         let mut report = Report { counters: tally.counters, ..Report::default() };
-        report.windows = windows(&self.setup.plan, &tally.late);
+        report.nodes = nodes(&self.setup.plan, &tally);
+        report.windows = windows(&report.nodes);
+        report.timings = self.timings.clone();
+        if let Some(now) = self.life.as_ref().and_then(Life::timings) {
+            report.timings.add(now);
+        }
         report.rate_per_second = self.rate.per_second();
         if let Some(life) = &self.life {
             life.report(&self.setup, &mut report);
@@ -334,15 +345,26 @@ impl<E: Environment> Worker<E> {
     }
 }
 
-/// Every window step of the plan, with its late records.
-fn windows(plan: &Plan, late: &BTreeMap<String, u64>) -> BTreeMap<String, WindowReport> {
+/// Every source, step and sink of the plan, with what was counted at it.
+fn nodes(plan: &Plan, tally: &Tally) -> BTreeMap<String, NodeReport> {
     let nodes = plan.stages().iter().flat_map(|stage| &stage.nodes);
-    let steps = nodes.filter(|node| matches!(node.kind, NodeKind::MergeWindows { .. }));
-    steps
-        .map(|node| {
-            let late = late.get(&node.name).copied().unwrap_or(0);
-            (node.name.clone(), WindowReport { open: None, late })
-        })
+    let report = |node: &Node| NodeReport {
+        kind: match &node.kind {
+            NodeKind::Source { .. } => NodeRole::Source,
+            NodeKind::AssignWindows { .. } | NodeKind::MergeWindows { .. } => NodeRole::Window,
+            NodeKind::Filter(_) | NodeKind::Map(_) | NodeKind::Route { .. } => NodeRole::Step,
+            NodeKind::Sink(_) => NodeRole::Sink,
+        },
+        counters: tally.nodes.get(&node.name).copied().unwrap_or_default(),
+    };
+    nodes.map(|node| (node.name.clone(), report(node))).collect()
+}
+
+/// The window steps among them.
+fn windows(nodes: &BTreeMap<String, NodeReport>) -> BTreeMap<String, WindowReport> {
+    let windows = nodes.iter().filter(|(_, node)| node.kind == NodeRole::Window);
+    windows
+        .map(|(name, node)| (name.clone(), WindowReport { open: None, late: node.counters.late }))
         .collect()
 }
 

@@ -306,6 +306,10 @@ impl Environment for Broken {
     fn is_bounded(&self) -> bool {
         true
     }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed()
+    }
 }
 
 #[test]

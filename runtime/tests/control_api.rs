@@ -7,12 +7,14 @@ use axum::http::{Request, StatusCode};
 use control::call::{Accepted, DrainId, Refused, drain_path, promote_path, resume_path};
 use control::status::{Problem, UnitState, UnitStatus, WorkerStatus};
 use control::{Condition, GenerationFile, PodStatus, Reason};
-use pipeline::effect::Counters;
+use pipeline::effect::{Counters, NodeCounters};
 use runtime::http::{Served, control_routes, metrics_routes};
-use runtime::pod::{Intents, Pod, Report, WindowReport};
+use runtime::pod::{Intents, NodeReport, NodeRole, Pod, Report, WindowReport};
 use runtime::secrets::Secrets;
+use runtime::worker::{Durations, Timings};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 
 const GENERATION: &str = include_str!("../control/tests/golden/generation-v1.json");
@@ -212,10 +214,28 @@ async fn a_drain_of_the_journal_is_named_only_when_this_process_was_told_its_nam
     assert_eq!(status(&served).await.units[0].drain.as_deref(), Some("d-1"));
 }
 
+fn node(kind: NodeRole, records: u64, dead_letters: u64) -> NodeReport {
+    NodeReport { kind, counters: NodeCounters { records, late: 0, dead_letters } }
+}
+
+fn took(milliseconds: u64) -> Durations {
+    let mut durations = Durations::default();
+    durations.observe(Duration::from_millis(milliseconds));
+    durations
+}
+
 /// A worker that knows everything.
 fn measured() -> Report {
     Report {
         counters: Counters { records_in: 100, records_out: 90, late: 3, dead_letters: 2 },
+        nodes: [
+            ("clicks".to_owned(), node(NodeRole::Source, 100, 1)),
+            ("per-user".to_owned(), node(NodeRole::Window, 99, 0)),
+            ("counts".to_owned(), node(NodeRole::Sink, 90, 1)),
+        ]
+        .into(),
+        timings: Timings { processing: took(7), ..Timings::default() },
+        queue_records: 5,
         windows: [("per-user".to_owned(), WindowReport { open: Some(4), late: 3 })].into(),
         lag_records: Some(10),
         rate_per_second: Some(2.5),
@@ -324,17 +344,70 @@ fn sample(line: &str) -> Sample {
 async fn the_metrics_page_parses_and_its_labels_are_names_of_the_pipeline() {
     let page = metrics(&with([measured(), measured()])).await;
     let samples = samples(&page);
-    let value = |name: &str| {
-        samples.iter().find(|(found, _, _)| found == name).unwrap_or_else(|| panic!("{name} in {page}")).2
+    let labelled = |name: &str, wanted: &str| {
+        let has = |labels: &[(String, String)]| {
+            wanted.is_empty() || labels.iter().any(|(_, value)| value == wanted)
+        };
+        let sample = samples.iter().find(|(found, labels, _)| found == name && has(labels));
+        sample.unwrap_or_else(|| panic!("{name} {wanted} in {page}")).2
     };
-    assert!((value("stream_messages_processed_total") - 200.0).abs() < 0.1);
-    assert!((value("stream_consumer_lag") - 20.0).abs() < 0.1);
-    assert!((value("weir_open_windows") - 8.0).abs() < 0.1);
-    assert!((value("weir_late_records_total") - 6.0).abs() < 0.1);
+    let value = |name: &str| labelled(name, "");
+    let expected = [
+        ("stream_messages_processed_total", "", 200.0),
+        ("stream_consumer_lag", "", 20.0),
+        ("weir_open_windows", "per-user", 8.0),
+        ("analytics_active_windows", "", 8.0),
+        ("weir_late_records_total", "per-user", 6.0),
+        ("ingestion_messages_total", "clicks", 200.0),
+        ("ingestion_validation_errors_total", "clicks", 2.0),
+        ("ingestion_queue_size", "", 10.0),
+        ("stream_processing_errors_total", "per-user", 0.0),
+        ("stream_processing_errors_total", "counts", 2.0),
+        ("analytics_events_processed_total", "per-user", 198.0),
+        ("stream_processing_seconds_bucket", "0.005", 0.0),
+        ("stream_processing_seconds_bucket", "0.01", 2.0),
+        ("stream_processing_seconds_bucket", "+Inf", 2.0),
+        ("stream_processing_seconds_count", "", 2.0),
+        ("stream_processing_seconds_sum", "", 0.014),
+        ("streaming_component_health", "", 1.0),
+        ("streaming_active_components", "", 2.0),
+    ];
+    for (name, label, number) in expected {
+        assert!((labelled(name, label) - number).abs() < 1e-9, "{name} {label}: {}", labelled(name, label));
+    }
     assert!(value("weir_lag_seconds") > 1.0 && value("weir_snapshot_age_seconds") > 1.0);
     let keys: BTreeSet<_> = samples.iter().flat_map(|(_, labels, _)| labels).map(|(key, _)| &**key).collect();
-    assert_eq!(keys, BTreeSet::from(["pipeline", "state", "step"]));
+    assert_eq!(keys, BTreeSet::from(["le", "pipeline", "source", "state", "step"]));
     assert!(samples.iter().flat_map(|(_, labels, _)| labels).all(|(_, value)| value.len() <= 63));
+}
+
+#[tokio::test]
+async fn health_is_the_share_of_live_units_less_what_is_wrong() {
+    let problem = |condition, permanent| Problem {
+        reason: None,
+        condition,
+        component: None,
+        message: "m".into(),
+        permanent,
+        since_ms: 1,
+    };
+    let with_problem = |problem: Problem| Report { problems: vec![problem], ..measured() };
+    let cases = [
+        (vec![measured(), worker(1, UnitState::Restoring)], 0.5),
+        (vec![with_problem(problem(Condition::SinksConnected, false))], 0.5),
+        (vec![with_problem(problem(Condition::Checkpointed, true))], 0.0),
+        (vec![with_problem(problem(Condition::WatermarkAdvancing, false))], 1.0),
+    ];
+    for (reports, health) in cases {
+        let served = served();
+        for (worker, report) in (0..).zip(reports) {
+            served.pod.report(worker, report);
+        }
+        let page = metrics(&served).await;
+        let said = samples(&page).into_iter().find(|(name, _, _)| name == "streaming_component_health");
+        assert!(said.is_some_and(|(_, _, value)| (value - health).abs() < 1e-9), "{health} in {page}");
+    }
+    assert!(!metrics(&served()).await.contains("streaming_component_health"), "nothing is known yet");
 }
 
 #[tokio::test]

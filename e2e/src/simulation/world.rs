@@ -89,6 +89,10 @@ impl Environment for SimEnvironment {
     fn is_bounded(&self) -> bool {
         true
     }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Workers that share plan, placement and number.

@@ -11,6 +11,8 @@ use crds::StreamPipeline;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
@@ -185,6 +187,10 @@ impl Executor<'_> {
     async fn start(&self, manifests: Manifests) -> Result<(), Error> {
         self.put::<ServiceAccount>(manifests.service_account).await?;
         self.put::<Service>(manifests.service).await?;
+        self.put::<PodDisruptionBudget>(manifests.disruption_budget).await?;
+        if let Some(policy) = manifests.network_policy {
+            self.put::<NetworkPolicy>(policy).await?;
+        }
         if let Some(config_map) = manifests.config_map {
             self.put::<ConfigMap>(config_map).await?;
         }

@@ -3,6 +3,7 @@
 //! Everything is made for one generation and named after it, except what all generations of a pipeline share: the
 //! ServiceAccount, the headless Service and the Job that deletes internal topics.
 
+mod network;
 mod pod;
 mod size;
 
@@ -19,7 +20,10 @@ use crds::pipeline::Prior;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,6 +59,10 @@ pub struct Manifests {
     pub service_account: ServiceAccount,
     /// Gives the pods names.
     pub service: Service,
+    /// Lets a node be drained pod by pod.
+    pub disruption_budget: PodDisruptionBudget,
+    /// Keeps others from the control API; none when the operator was told to make none.
+    pub network_policy: Option<NetworkPolicy>,
     /// The generation file; none when it exists, because it never changes.
     pub config_map: Option<ConfigMap>,
     /// The pods.
@@ -140,6 +148,8 @@ fn manifests(
     Ok(Manifests {
         service_account: service_account(&observed.pipeline)?,
         service: service(&observed.pipeline)?,
+        disruption_budget: disruption_budget(&observed.pipeline)?,
+        network_policy: network::policy(&observed.pipeline, settings)?,
         config_map: if exists { None } else { Some(config_map(observed, desired, number, priors)?) },
         stateful_set: stateful_set_of(observed, desired, number, settings)?,
     })
@@ -192,6 +202,34 @@ fn service(pipeline: &StreamPipeline) -> Result<Service, Error> {
         }),
         ..Service::default()
     })
+}
+
+/// A node is drained one pod at a time: each pod that goes finishes its commit, and its units wait until it is back.
+fn disruption_budget(pipeline: &StreamPipeline) -> Result<PodDisruptionBudget, Error> {
+    let name = pipeline.name_any();
+    Ok(PodDisruptionBudget {
+        metadata: metadata(pipeline, shared_name(&name), None)?,
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(all_pods(&name)),
+            // A pod that is not ready protects nothing, and must not keep a node from being drained.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    })
+}
+
+/// The workers of all generations, without the Job that deletes internal topics.
+fn all_pods(pipeline: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(BTreeMap::from([(PIPELINE_LABEL.to_owned(), pipeline.to_owned())])),
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: GENERATION_LABEL.to_owned(),
+            operator: "Exists".to_owned(),
+            values: None,
+        }]),
+    }
 }
 
 /// The facts of a generation, immutable: what was written once is what pods that restart read.

@@ -47,7 +47,7 @@ pub(super) fn noon() -> Timestamp {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings::parse_from(["weir-operator", "--runtime-image=weir:test"])
+    Settings::parse_from(["weir-operator", "--runtime-image=weir:test", "--network-policy-for=weir-system"])
 }
 
 /// The reference pipeline, as a user has just created it.

@@ -17,8 +17,8 @@ pub struct Effects {
     pub blocks: Vec<Block>,
     /// Counters, to be added to those of the unit.
     pub counters: Counters,
-    /// The late ones among them, by the node of the window that refused them.
-    pub late: Vec<(NodeId, u64)>,
+    /// What of them a node of the stage has dealt with.
+    pub nodes: Vec<(NodeId, NodeCounters)>,
 }
 
 /// One columnar block for one unit of a later stage. The protocol puts its envelope around the payload.
@@ -47,6 +47,17 @@ pub struct Counters {
     pub dead_letters: u64,
 }
 
+/// What happened at one node: a source, a step or a sink. All are numbers of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCounters {
+    /// Records that came to it.
+    pub records: u64,
+    /// Late ones among them.
+    pub late: u64,
+    /// Dead letters that it made.
+    pub dead_letters: u64,
+}
+
 impl Effects {
     /// The batch that collects records for a sink, with room for those of one input batch.
     pub fn output(&mut self, sink: SinkId) -> &mut RecordBatch {
@@ -69,12 +80,29 @@ impl Effects {
             + self.blocks.iter().map(|block| block.payload.len()).sum::<usize>()
     }
 
-    /// Says which window refused late records that `counters` holds already.
-    pub(crate) fn late_at(&mut self, node: NodeId, records: u64) {
-        match self.late.iter_mut().find(|(at, _)| *at == node) {
-            _ if records == 0 => {}
-            Some((_, known)) => *known += records,
-            None => self.late.push((node, records)),
+    /// Does the work of a node that `records` records came to, and counts what became of them as that node's.
+    pub(crate) fn at_node<T>(
+        &mut self,
+        node: NodeId,
+        records: usize,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = self.counters;
+        let result = work(self);
+        let counters = NodeCounters {
+            records: records as u64,
+            late: self.counters.late - before.late,
+            dead_letters: self.counters.dead_letters - before.dead_letters,
+        };
+        self.count_at(node, counters);
+        result
+    }
+
+    fn count_at(&mut self, node: NodeId, counters: NodeCounters) {
+        match self.nodes.iter_mut().find(|(at, _)| *at == node) {
+            _ if counters == NodeCounters::default() => {}
+            Some((_, known)) => known.add(counters),
+            None => self.nodes.push((node, counters)),
         }
     }
 
@@ -85,7 +113,16 @@ impl Effects {
         }
         self.blocks.append(&mut other.blocks);
         self.counters.add(std::mem::take(&mut other.counters));
-        other.late.drain(..).for_each(|(node, records)| self.late_at(node, records));
+        other.nodes.drain(..).for_each(|(node, counters)| self.count_at(node, counters));
+    }
+}
+
+impl NodeCounters {
+    /// Adds other counts to these.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.late += other.late;
+        self.dead_letters += other.dead_letters;
     }
 }
 

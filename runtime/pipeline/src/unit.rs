@@ -205,7 +205,8 @@ impl Unit {
         let Kind::Source(source) = &mut self.operators[at].kind else { return };
         let state = self.channels.open(channel);
         let moment = Moment { desk, clock_ms };
-        let reading = source.read(state, batch, &moment, frame, &mut times, out);
+        let read = |out: &mut Effects| source.read(state, batch, &moment, frame, &mut times, out);
+        let reading = out.at_node(NodeId(at as u16), batch.len(), read);
         let topic = source.topic.clone();
         let round = Round {
             desk,
@@ -243,9 +244,7 @@ impl Unit {
             _ => None,
         });
         let (id, merge) = merge.ok_or(BlockError::UnknownInput { input: channel.input })?;
-        let late = out.counters.late;
-        let status = merge.take(payload, out)?;
-        out.late_at(id, out.counters.late - late);
+        let status = out.at_node(id, 0, |out| merge.take(payload, out))?;
         let state = self.channels.open(channel);
         let before = *state;
         state.condition = status.condition;
@@ -400,7 +399,7 @@ impl Unit {
         let desk = Desk { sink: plan.dead_letter_sink(), pipeline: plan.name() };
         let Kind::Merge { id, merge, decoder, .. } = &mut self.operators[at].kind else { return false };
         rows.clear();
-        let more = merge.close(plan.sources(), desk, rows, out);
+        let more = out.at_node(*id, 0, |out| merge.close(plan.sources(), desk, rows, out));
         if rows.is_empty() {
             return more;
         }
@@ -442,9 +441,9 @@ impl Unit {
             let selections: Vec<Selection> =
                 operator.from.iter().flat_map(|edge| selected(&made, *edge)).collect();
             if !selections.is_empty() {
-                let late = out.counters.late;
-                made[at] = operator.run(round, &mut flows, selections, out);
-                out.late_at(NodeId(at as u16), out.counters.late - late);
+                let records = selections.iter().map(|selection| selection.rows.len()).sum();
+                let id = NodeId(at as u16);
+                made[at] = out.at_node(id, records, |out| operator.run(round, &mut flows, selections, out));
             }
         }
         flows.swap_remove(0).frame

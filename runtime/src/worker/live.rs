@@ -16,6 +16,7 @@ use super::life::{Life, Stop};
 use super::measure::Behind;
 use super::setup::{Environment, Setup};
 use super::tally::{Counting, Tally};
+use super::timing::{Timing as Stopwatch, Timings};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::Intents;
@@ -63,6 +64,7 @@ pub struct LiveState {
     /// None before the first look, and after one that failed.
     behind: Option<Behind>,
     counting: Counting,
+    stopwatch: Stopwatch,
     stopping: bool,
 }
 
@@ -118,6 +120,7 @@ impl LiveState {
             look_at_ms: now.monotonic_ms,
             behind: None,
             counting: Counting::default(),
+            stopwatch: Stopwatch::default(),
             stopping: false,
         })
     }
@@ -132,9 +135,24 @@ impl LiveState {
         wait: Duration,
         intents: &Intents,
     ) -> Result<Step, Stop> {
+        let began = environment.elapsed();
+        let step = self.step_timed(life, setup, environment, now, wait, intents);
+        self.stopwatch.stepped(environment.elapsed().saturating_sub(began));
+        step
+    }
+
+    fn step_timed<E: Environment>(
+        &mut self,
+        life: &mut Life<E::Io>,
+        setup: &Setup,
+        environment: &mut E,
+        now: Now,
+        wait: Duration,
+        intents: &Intents,
+    ) -> Result<Step, Stop> {
         self.stopping |= intents.stop;
-        let mut moved = self.outcome(life, now, Duration::ZERO)?;
-        moved |= self.read(life, setup, now, wait)?;
+        let mut moved = self.outcome(life, environment, now, Duration::ZERO)?;
+        moved |= self.read(life, setup, environment, now, wait)?;
         moved |= self.ticks(life, setup, environment, now)?;
         self.drains(life, setup, intents);
         self.uploaded(life, environment, now);
@@ -149,7 +167,13 @@ impl LiveState {
     }
 
     /// Asks how the commit in flight ended.
-    fn outcome<Io: KafkaIo>(&mut self, life: &mut Life<Io>, now: Now, wait: Duration) -> Result<bool, Stop> {
+    fn outcome<E: Environment>(
+        &mut self,
+        life: &mut Life<E::Io>,
+        environment: &E,
+        now: Now,
+        wait: Duration,
+    ) -> Result<bool, Stop> {
         let Some(flight) = self.flight.take() else { return Ok(false) };
         let outcome = match life.io.commit_outcome(wait) {
             Ok(None) => {
@@ -164,6 +188,7 @@ impl LiveState {
         let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
         self.permit = Some(permit);
         self.counting.committed();
+        self.stopwatch.committed(environment.elapsed());
         self.last_commit_ms = Some(now.wall_ms);
         Ok(true)
     }
@@ -228,6 +253,7 @@ impl LiveState {
         let Some(permit) = self.permit.take() else { return Ok(false) };
         let (flight, records) = self.live.commit(permit, now.monotonic_ms, now.wall_ms);
         self.counting.sent();
+        self.stopwatch.commit_began(environment.elapsed());
         self.flight = Some(flight);
         self.write(life, setup, environment, &records, now).map_err(|error| {
             tracing::warn!(worker = setup.worker.0, %error, "a transaction could not be written");
@@ -260,6 +286,11 @@ impl LiveState {
     /// True once a commit of this life is known to be committed.
     pub fn has_committed(&self) -> bool {
         self.last_commit_ms.is_some()
+    }
+
+    /// How long its work took.
+    pub fn timings(&self) -> &Timings {
+        self.stopwatch.known()
     }
 
     /// What is committed for certain.

@@ -15,6 +15,7 @@ use protocol::identity::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The version of the meaning of plans in this release.
 pub const SEMANTICS: u32 = 1;
@@ -41,6 +42,9 @@ pub trait Environment {
 
     /// True when every input is bounded, so that the worker ends when all of it is processed.
     fn is_bounded(&self) -> bool;
+
+    /// Time since some moment of the past, for how long things take; nothing is decided by it.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The facts of one worker; they do not change.

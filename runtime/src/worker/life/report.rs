@@ -6,6 +6,7 @@ use crate::worker::journals::all_ended;
 use crate::worker::live::LiveState;
 use crate::worker::setup::Setup;
 use crate::worker::tally::Tally;
+use crate::worker::timing::Timings;
 use crate::worker::unit::Member;
 use connect::door::KafkaIo;
 use control::status::{UnitState, UnitStatus};
@@ -15,6 +16,11 @@ impl<Io: KafkaIo> Life<Io> {
     /// What was counted in this life and is committed.
     pub fn tally(&self) -> Option<&Tally> {
         self.live.as_ref().map(LiveState::tally)
+    }
+
+    /// How long the work of this life took, once it was live.
+    pub fn timings(&self) -> Option<&Timings> {
+        self.live.as_ref().map(LiveState::timings)
     }
 
     /// Says what it knows of itself. `report` names the windows of the plan.

@@ -3,12 +3,13 @@
 //! Outputs are hashed as the engine made them, so nothing here changes a digest, and a replay, which writes nothing, need
 //! not know what a topic took at the time. A commit is written once: so is each decision.
 
+use crate::worker::tally::Tally;
 use connect::door::{TimestampBounds, TopicInfo};
 use pipeline::dead_letter::{Refusal, SinkNames, push_letter, push_refused};
-use pipeline::effect::Counters;
 use pipeline::plan::{Plan, SinkConnector, SinkId, SinkRole};
 use pipeline::record::{NewRecord, RecordBatch};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Clocks of brokers differ from ours by less than this; else the broker refuses, and the worker tries again.
 const CLOCK_MARGIN_MS: i64 = 10_000;
@@ -23,9 +24,7 @@ pub(super) struct Fit<'a> {
     now_ms: i64,
     /// Dead letters of records that their topic cannot take.
     letters: RecordBatch,
-    refused: u64,
-    /// Of these, records that were counted as given to a sink of the user.
-    of_users: u64,
+    refused: Refused,
 }
 
 /// What becomes of a record.
@@ -39,7 +38,7 @@ enum Verdict {
 
 impl<'a> Fit<'a> {
     pub(super) fn new(plan: &'a Plan, topics: &'a [Option<TopicInfo>], now_ms: i64) -> Self {
-        Self { plan, topics, now_ms, letters: RecordBatch::new(), refused: 0, of_users: 0 }
+        Self { plan, topics, now_ms, letters: RecordBatch::new(), refused: Refused::default() }
     }
 
     /// What of a batch the sink can be given; the rest is kept as dead letters.
@@ -72,7 +71,7 @@ impl<'a> Fit<'a> {
             Some(desk) => self.take(desk, &letters).into_owned(),
             None => letters,
         };
-        (letters, Refused { records: self.refused, of_users: self.of_users })
+        (letters, self.refused)
     }
 
     fn topic(&self, sink: SinkId) -> Option<&'a TopicInfo> {
@@ -118,8 +117,8 @@ impl<'a> Fit<'a> {
             }
             return;
         }
-        self.refused += 1;
-        self.of_users += u64::from(definition.role == SinkRole::User);
+        *self.refused.by_sink.entry(definition.name.clone()).or_default() += 1;
+        self.refused.of_users += u64::from(definition.role == SinkRole::User);
         let SinkConnector::Kafka { topic, .. } = &definition.connector else { return };
         let names = SinkNames { pipeline: self.plan.name(), sink: &definition.name, topic };
         let kept = desk.is_some() && push_refused(&mut self.letters, record, refusal, &names, limit);
@@ -150,17 +149,22 @@ impl<'a> Fit<'a> {
 }
 
 /// What the counts of a unit have to learn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Refused {
-    records: u64,
+    /// Records, by the name of the sink.
+    by_sink: BTreeMap<String, u64>,
+    /// Of these, records that were counted as given to a sink of the user.
     of_users: u64,
 }
 
 impl Refused {
     /// Corrects what the engine counted.
-    pub(super) fn correct(self, counters: &mut Counters) {
-        counters.dead_letters += self.records;
-        counters.records_out = counters.records_out.saturating_sub(self.of_users);
+    pub(super) fn correct(&self, tally: &mut Tally) {
+        for (sink, records) in &self.by_sink {
+            tally.counters.dead_letters += records;
+            tally.nodes.entry(sink.clone()).or_default().dead_letters += records;
+        }
+        tally.counters.records_out = tally.counters.records_out.saturating_sub(self.of_users);
     }
 }
 

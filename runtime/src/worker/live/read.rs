@@ -3,7 +3,7 @@
 use super::{FLIGHT_POLL, LiveState, PENDING_BYTES_MAX, over};
 use crate::worker::Now;
 use crate::worker::life::{Life, Route, Stop};
-use crate::worker::setup::Setup;
+use crate::worker::setup::{Environment, Setup};
 use connect::door::{Fetched, KafkaIo};
 use pipeline::effect::Effects;
 use pipeline::record::RecordBatch;
@@ -14,16 +14,20 @@ use std::time::Duration;
 
 impl LiveState {
     /// Polls and applies. Too much output in memory means: wait for the commit instead.
-    pub(super) fn read<Io: KafkaIo>(
+    pub(super) fn read<E: Environment>(
         &mut self,
-        life: &mut Life<Io>,
+        life: &mut Life<E::Io>,
         setup: &Setup,
+        environment: &E,
         now: Now,
         wait: Duration,
     ) -> Result<bool, Stop> {
         let pending: usize = life.members.iter().flat_map(|m| &m.pending).map(Effects::byte_len).sum();
         if self.flight.is_some() && pending >= PENDING_BYTES_MAX {
-            return self.outcome(life, now, wait);
+            let began = environment.elapsed();
+            let moved = self.outcome(life, environment, now, wait);
+            self.stopwatch.held_back(environment.elapsed().saturating_sub(began));
+            return moved;
         }
         let wait = match (&self.flight, self.due(life, self.stopping, now)) {
             (Some(_), _) => wait.min(FLIGHT_POLL),
@@ -33,10 +37,17 @@ impl LiveState {
         };
         let mut fetched = std::mem::take(&mut life.fetched);
         fetched.clear();
+        let began = environment.elapsed();
         let polled = life.io.poll(wait, &mut fetched);
+        self.stopwatch.waited(environment.elapsed().saturating_sub(began));
         let mut applied = Ok(());
         for item in &fetched {
+            let began = environment.elapsed();
             applied = self.take(life, setup, item, now);
+            if matches!(item, Fetched::Records { from, .. } if matches!(life.routes.get(from), Some(Route::Input { .. })))
+            {
+                self.stopwatch.applied(began, environment.elapsed());
+            }
             if applied.is_err() {
                 break;
             }

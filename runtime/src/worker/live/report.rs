@@ -34,6 +34,7 @@ impl LiveState {
                 }
             }
         }
+        report.queue_records = self.counting.waiting();
         report.last_commit_ms = self.last_commit_ms;
         report.lag_records = self.behind.map(|behind| behind.records);
         report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);

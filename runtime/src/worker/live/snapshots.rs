@@ -13,6 +13,7 @@ use protocol::commit::SnapshotOrder;
 use protocol::going_live::Slot;
 use protocol::identity::{DrainId, Seq, UnitId};
 use protocol::snapshot::SnapshotPointer;
+use std::time::Duration;
 
 /// A snapshot on its way.
 pub(super) struct Upload {
@@ -20,6 +21,7 @@ pub(super) struct Upload {
     pub(super) seq: Seq,
     pub(super) sealed_hash: SnapshotPointer,
     pub(super) cut: Option<DrainId>,
+    pub(super) taken: Duration,
 }
 
 /// Snapshots of one unit that failed since the last one that did not.
@@ -94,7 +96,8 @@ impl LiveState {
         let id = life.next_upload();
         match environment.store().start_put(id, shard, &key, sealed) {
             Ok(()) => {
-                self.uploads.insert(id, Upload { slot: order.slot, seq: order.seq, sealed_hash, cut });
+                let taken = environment.elapsed();
+                self.uploads.insert(id, Upload { slot: order.slot, seq: order.seq, sealed_hash, cut, taken });
             }
             Err(error) => {
                 tracing::warn!(%unit, %error, "snapshot was not taken");
@@ -115,6 +118,7 @@ impl LiveState {
             match result {
                 Ok(name) => {
                     self.failing.remove(&upload.slot);
+                    self.stopwatch.stored(upload.taken, environment.elapsed());
                     let pointer = SnapshotPointer { key: name.into(), ..upload.sealed_hash };
                     match upload.cut {
                         Some(drain) => self.live.cut(upload.slot, drain, pointer),

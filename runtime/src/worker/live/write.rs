@@ -37,7 +37,7 @@ impl LiveState {
             let pending = std::mem::take(&mut life.members[index].pending);
             if let Some(commit) = commit {
                 let refused = write_effects(life, setup, environment, index, &pending, commit, now)?;
-                self.counting.correct(|counters| refused.correct(counters));
+                self.counting.correct(|tally| refused.correct(tally));
             }
         }
         for (slot, record) in records {

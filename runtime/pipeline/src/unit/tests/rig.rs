@@ -1,7 +1,7 @@
 //! A pipeline in memory: all units of all stages, blocks handed over in order, and what came out of the sinks.
 
 use crate::column::{FieldPath, Projection};
-use crate::effect::{Counters, Effects};
+use crate::effect::{Counters, Effects, NodeCounters};
 use crate::expression::Expression;
 use crate::plan::*;
 use crate::record::{NewRecord, RecordBatch};
@@ -358,7 +358,10 @@ impl Rig {
 
     fn take(&mut self, index: u32, out: Effects) {
         self.counters.add(out.counters);
-        assert_eq!(out.late.iter().map(|(_, records)| records).sum::<u64>(), out.counters.late);
+        let of_nodes =
+            |pick: fn(&NodeCounters) -> u64| out.nodes.iter().map(|(_, node)| pick(node)).sum::<u64>();
+        assert_eq!(of_nodes(|node| node.late), out.counters.late);
+        assert_eq!(of_nodes(|node| node.dead_letters), out.counters.dead_letters);
         for (sink, batch) in out.outputs {
             let all = self.outputs.entry(sink.0).or_default();
             (0..batch.len()).for_each(|row| all.push_from(&batch, row));
