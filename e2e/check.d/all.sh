@@ -27,6 +27,7 @@ check_acceptance() {
   phase 'simulation: 1000 seeds, twice' 30m "$(program simulate)" --seeds 1000 --twice
   phase 'audit: plain workers' 15m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --restart-broker 'e2e/bed/bed kafka restart'
+  phase 'sink stalled for 5 minutes' 15m stalled_sink 300
   bed_is_down
 }
 

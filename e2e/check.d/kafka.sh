@@ -14,5 +14,12 @@ check_kafka() {
   kafka_is_up
   phase 'kafka: conformance, bad input' 15m env KAFKA="$KAFKA" cargo test --profile ci --locked --workspace \
     --features connect/kafka-tests,e2e/kafka-tests \
-    --test conformance_kafka --test kafka_faults --test bad_input_kafka
+    --test conformance_kafka --test kafka_faults --test bad_input_kafka \
+    --test stalled_sink
+}
+
+# stalled_sink SECONDS: how much memory a worker takes while its sink takes nothing, with more input than it can hold.
+stalled_sink() {
+  KAFKA=$KAFKA STALL_SECONDS=$1 cargo test --profile ci --locked --workspace \
+    --features connect/kafka-tests,e2e/kafka-tests --test stalled_sink -- --nocapture
 }

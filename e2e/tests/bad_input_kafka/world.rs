@@ -5,7 +5,8 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -96,6 +97,21 @@ impl World {
         name
     }
 
+    /// Fills a topic as fast as it takes records.
+    pub fn fill(&self, topic: &str, records: usize, value: impl Fn(usize) -> String) {
+        let producer: BaseProducer = self.client().set("enable.idempotence", "true").create().unwrap();
+        for n in 0..records {
+            let value = value(n);
+            let mut record = BaseRecord::<[u8], _>::to(topic).partition(0).payload(value.as_bytes());
+            while let Err((error, back)) = producer.send(record) {
+                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull));
+                producer.poll(Duration::from_millis(100));
+                record = back;
+            }
+        }
+        producer.flush(PATIENCE).unwrap();
+    }
+
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("message.max.bytes", "30000000");
@@ -164,7 +180,7 @@ impl World {
     }
 }
 
-fn got(message: &rdkafka::message::BorrowedMessage<'_>) -> Got {
+fn got(message: &BorrowedMessage<'_>) -> Got {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     Got {
         key: message.key().map(<[u8]>::to_vec),
@@ -241,6 +257,13 @@ impl Weir {
     /// Waits for a line on standard error.
     pub fn until_said(&self, words: &str) {
         self.until(words, || self.log.lock().unwrap().iter().any(|line| line.contains(words)).then_some(()));
+    }
+
+    /// The most memory that the process ever had.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     pub fn is_running(&mut self) -> bool {

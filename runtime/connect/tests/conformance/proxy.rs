@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Shared {
     broker_port: u16,
     port: u16,
     state: Mutex<State>,
+    /// A stalled topic takes records again, or everything ends.
+    flows: Condvar,
 }
 
 #[derive(Default)]
@@ -61,8 +63,17 @@ struct State {
     seen: HashMap<i16, usize>,
     held: Vec<Held>,
     clients: Vec<TcpStream>,
+    /// What is produced to it waits.
+    stalled: Option<String>,
     closed: bool,
     stopped: bool,
+}
+
+impl State {
+    fn stalls(&self, frame: &[u8]) -> bool {
+        let names = |topic: &String| frame.windows(topic.len()).any(|part| part == topic.as_bytes());
+        self.stalled.as_ref().is_some_and(names)
+    }
 }
 
 impl Proxy {
@@ -70,8 +81,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let broker_port = broker.rsplit_once(':').unwrap().1.parse().unwrap();
-        let shared =
-            Arc::new(Shared { broker: broker.to_owned(), broker_port, port, state: Mutex::default() });
+        let shared = Arc::new(Shared {
+            broker: broker.to_owned(),
+            broker_port,
+            port,
+            state: Mutex::default(),
+            flows: Condvar::new(),
+        });
         let ours = Arc::clone(&shared);
         let accepting = thread::spawn(move || {
             for client in listener.incoming() {
@@ -98,6 +114,12 @@ impl Proxy {
         self.shared.state.lock().unwrap().rules.insert(request, rule);
     }
 
+    /// What is produced to a topic waits on the way to the broker, until another one or none is stalled.
+    pub fn stall(&self, topic: Option<&str>) {
+        self.shared.state.lock().unwrap().stalled = topic.map(str::to_owned);
+        self.shared.flows.notify_all();
+    }
+
     /// How many requests of a kind came.
     pub fn seen(&self, request: i16) -> usize {
         self.shared.state.lock().unwrap().seen.get(&request).copied().unwrap_or(0)
@@ -120,6 +142,7 @@ impl Proxy {
         state.closed = closed;
         if closed {
             state.clients.drain(..).for_each(|client| drop(client.shutdown(Shutdown::Both)));
+            self.shared.flows.notify_all();
         }
     }
 }
@@ -154,7 +177,10 @@ fn requests(shared: &Shared, mut client: TcpStream, mut broker: TcpStream, link:
         let rule = {
             let mut state = shared.state.lock().unwrap();
             *state.seen.entry(kind).or_default() += 1;
-            state.rules.remove(&kind)
+            let rule = state.rules.remove(&kind);
+            let waits = |state: &mut State| kind == PRODUCE && !state.closed && state.stalls(&frame);
+            drop(shared.flows.wait_while(state, waits).unwrap());
+            rule
         };
         match rule {
             None => {}
