@@ -21,7 +21,10 @@ pub use delivery::{Checkpoint, CheckpointStorage, DeliveryGuarantee, StartFrom};
 pub use duration::{Duration, DurationError};
 pub use kafka::{KafkaAccess, KafkaTopic};
 pub use pipeline::StreamPipelineSpec;
-pub use pod::{ResourceAmounts, Resources, Size, Toleration, TolerationOperator, UpdateStrategy, UpdateType};
+pub use pod::{
+    ResourceAmounts, Resources, Size, Toleration, TolerationOperator, TopologySpread, UpdateStrategy,
+    UpdateType, WhenUnsatisfiable,
+};
 pub use sink::{FileSink, LogSink, SideSink, SinkSpec};
 pub use source::{ConfigMapKey, EventTime, EventTimeUnit, SchemaRef, SourceSpec};
 pub use step::{ExpressionBlock, RouteBranch, StepSpec};

@@ -6,13 +6,15 @@ use crate::pipeline::observe::Observed;
 use crate::pipeline::validate::Desired;
 use crate::pipeline::{GENERATION_LABEL, references};
 use crate::settings::Settings;
-use ::pipeline::spec::{StreamPipelineSpec, Toleration as SpecToleration, TolerationOperator};
+use ::pipeline::spec::{
+    StreamPipelineSpec, Toleration as SpecToleration, TolerationOperator, WhenUnsatisfiable,
+};
 use control::generation::{FILE_KEY, FILE_PATH, POD_NAME_VARIABLE, Ports, SECRETS_DIRECTORY, stateful_set};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
+    EnvVarSource, HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -44,6 +46,7 @@ pub(super) fn template(
     pod_labels.extend(labels(&name));
     pod_labels.insert(GENERATION_LABEL.to_owned(), number.to_string());
     let mut pod = pod_spec(&name, number, &desired.image, &desired.secrets, settings);
+    pod.image_pull_secrets = pull_secrets(spec);
     place(&mut pod, spec, &pod_labels);
     for container in &mut pod.containers {
         container.args = Some(["worker", "--generation-file", FILE_PATH].map(str::to_owned).into());
@@ -71,6 +74,7 @@ pub(super) fn cleanup_job(observed: &Observed, number: u64, settings: &Settings)
     pod.restart_policy = Some("Never".to_owned());
     pod.node_selector = Some(spec.node_selector.clone()).filter(|selector| !selector.is_empty());
     pod.tolerations = tolerations(spec);
+    pod.image_pull_secrets = pull_secrets(spec);
     for container in &mut pod.containers {
         container.args = Some(["cleanup", "--generation-file", FILE_PATH].map(str::to_owned).into());
         container.resources = Some(size::resources(&StreamPipelineSpec {
@@ -146,16 +150,39 @@ fn pod_spec(
 fn place(pod: &mut PodSpec, spec: &StreamPipelineSpec, pod_labels: &BTreeMap<String, String>) {
     pod.node_selector = Some(spec.node_selector.clone()).filter(|selector| !selector.is_empty());
     pod.tolerations = tolerations(spec);
-    pod.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: "kubernetes.io/hostname".to_owned(),
-        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+    pod.priority_class_name.clone_from(&spec.priority_class_name);
+    pod.topology_spread_constraints = Some(spread(spec, pod_labels));
+}
+
+fn spread(spec: &StreamPipelineSpec, pod_labels: &BTreeMap<String, String>) -> Vec<TopologySpreadConstraint> {
+    let over = |key: &str, max_skew: i32, unsatisfiable: &str| TopologySpreadConstraint {
+        max_skew,
+        topology_key: key.to_owned(),
+        when_unsatisfiable: unsatisfiable.to_owned(),
         label_selector: Some(LabelSelector {
             match_labels: Some(pod_labels.clone()),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()
-    }]);
+    };
+    if spec.topology_spread_constraints.is_empty() {
+        return vec![over("kubernetes.io/hostname", 1, "ScheduleAnyway")];
+    }
+    let wanted = spec.topology_spread_constraints.iter().map(|wanted| {
+        let unsatisfiable = match wanted.when_unsatisfiable {
+            None | Some(WhenUnsatisfiable::ScheduleAnyway) => "ScheduleAnyway",
+            Some(WhenUnsatisfiable::DoNotSchedule) => "DoNotSchedule",
+        };
+        over(&wanted.topology_key, wanted.max_skew.unwrap_or(1), unsatisfiable)
+    });
+    wanted.collect()
+}
+
+/// The Secrets of the pipeline with which its image is pulled.
+fn pull_secrets(spec: &StreamPipelineSpec) -> Option<Vec<LocalObjectReference>> {
+    let secrets = spec.image_pull_secrets.iter();
+    let secrets = secrets.map(|secret| LocalObjectReference { name: secret.name.clone() });
+    Some(secrets.collect()).filter(|secrets: &Vec<_>| !secrets.is_empty())
 }
 
 fn tolerations(spec: &StreamPipelineSpec) -> Option<Vec<Toleration>> {

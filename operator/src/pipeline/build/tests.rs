@@ -3,6 +3,7 @@
 use super::{Work, build};
 use crate::pipeline::fixture::{carried_out, created, decide, desired, edited, live, settings, with_pods};
 use crate::pipeline::observe::Observed;
+use ::pipeline::spec::{NameRef, TopologySpread, WhenUnsatisfiable};
 use control::GenerationFile;
 use control::generation::FILE_KEY;
 use control::status::UnitState;
@@ -123,12 +124,24 @@ fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
         spec.pod_annotations.insert("note".to_owned(), "x".to_owned());
         spec.node_selector.insert("disk".to_owned(), "fast".to_owned());
         spec.size = Some(::pipeline::spec::Size::Large);
+        spec.priority_class_name = Some("high".to_owned());
+        spec.image_pull_secrets = vec![NameRef { name: "registry".to_owned() }];
+        spec.topology_spread_constraints = vec![TopologySpread {
+            topology_key: "topology.kubernetes.io/zone".to_owned(),
+            max_skew: None,
+            when_unsatisfiable: Some(WhenUnsatisfiable::DoNotSchedule),
+        }];
     });
     let template = started(&observed).stateful_set.spec.expect("a spec").template;
     let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).expect("labels");
     assert_eq!((labels["team"].as_str(), labels["weir.dev/pipeline"].as_str()), ("web", "clicks"));
     let pod = template.spec.expect("a pod");
     assert_eq!(pod.node_selector.expect("a selector")["disk"], "fast");
+    assert_eq!(pod.priority_class_name.as_deref(), Some("high"));
+    assert_eq!(pod.image_pull_secrets.expect("a secret")[0].name, "registry");
+    let spread = &pod.topology_spread_constraints.expect("a constraint");
+    assert_eq!((spread.len(), spread[0].max_skew), (1, 1));
+    assert_eq!(spread[0].when_unsatisfiable, "DoNotSchedule");
     let limits = pod.containers[0].resources.clone().and_then(|resources| resources.limits).expect("limits");
     assert_eq!((limits["cpu"].0.as_str(), limits["memory"].0.as_str()), ("2", "4Gi"));
     assert_eq!(file(&observed).shape.workers_per_replica, 2);

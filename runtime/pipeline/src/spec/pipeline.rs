@@ -2,8 +2,8 @@
 
 use super::pod::TextMap;
 use super::{
-    Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, Resources, SideSink, SinkSpec, Size, SourceSpec,
-    StartFrom, StepSpec, Toleration, UpdateStrategy,
+    Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, SideSink, SinkSpec, Size,
+    SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,18 @@ pub struct StreamPipelineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
+    /// How the pods spread over zones or other groups of nodes, at most 8; by default over nodes, as far as there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["topologyKey"]))]
+    pub topology_spread_constraints: Vec<TopologySpread>,
+    /// PriorityClass of the pods; that of the cluster by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Secrets with which the image of the pods is pulled, at most 8; none by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub image_pull_secrets: Vec<NameRef>,
     /// Labels that are added to the pods, at most 32; none by default.
     #[serde(default, skip_serializing_if = "TextMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]

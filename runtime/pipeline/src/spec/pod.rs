@@ -76,6 +76,32 @@ pub enum TolerationOperator {
     Equal,
 }
 
+/// A group of nodes over which the pods spread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TopologySpread {
+    /// Label of nodes; nodes with the same value are one group, such as `topology.kubernetes.io/zone`.
+    #[schemars(length(min = 1, max = 316))]
+    pub topology_key: String,
+    /// By how many pods two groups may differ, 1 to 100; the default is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_skew: Option<i32>,
+    /// `ScheduleAnyway` prefers to spread, `DoNotSchedule` lets a pod wait rather than run elsewhere; the default is
+    /// `ScheduleAnyway`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_unsatisfiable: Option<WhenUnsatisfiable>,
+}
+
+/// What becomes of a pod that would not be spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenUnsatisfiable {
+    /// It runs where there is room.
+    ScheduleAnyway,
+    /// It waits.
+    DoNotSchedule,
+}
+
 /// How a change of the pipeline replaces its pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
