@@ -174,7 +174,8 @@ pub struct Transition {
 pub enum TransitionKind {
     /// The first pods are started.
     Start,
-    /// The pods are replaced by those of the next generation, because what they run or how they are made has changed.
+    /// The pods are replaced by those of the next generation, because what they run or how they are made has changed, or
+    /// because the annotation `weir.dev/restartedAt` asks for it.
     Recreate,
     /// The pods are replaced by more or fewer.
     Scale,

@@ -16,4 +16,5 @@ pub mod pipeline;
 pub mod pods;
 pub mod serve;
 pub mod settings;
+pub mod unreadable;
 pub mod window;

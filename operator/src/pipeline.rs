@@ -12,6 +12,7 @@ pub mod report;
 pub mod validate;
 
 use crate::context::{Context, with_causes};
+use crate::unreadable;
 use crds::StreamPipeline;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -27,6 +28,8 @@ pub const GENERATION_LABEL: &str = "weir.dev/generation";
 pub const REVISION_ANNOTATION: &str = "weir.dev/revision-hash";
 /// Annotation with the hash of revision and shape, on the ConfigMap of a generation.
 pub const GENERATION_ANNOTATION: &str = "weir.dev/generation-hash";
+/// Annotation by which a user asks for new pods of the same plan: every other text is a restart.
+pub const RESTARTED_AT_ANNOTATION: &str = "weir.dev/restartedAt";
 /// The finalizer that waits for internal topics to be deleted.
 pub const FINALIZER: &str = "weir.dev/cleanup";
 
@@ -45,6 +48,9 @@ pub enum Error {
     /// Writing the status.
     #[error("failed to report")]
     Report(#[source] report::Error),
+    /// Writing the status of an object that cannot be read.
+    #[error("failed to report that the object cannot be read")]
+    Unreadable(#[source] unreadable::Error),
 }
 
 /// Brings one pipeline a step nearer to what its object says.
@@ -65,7 +71,14 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
     let observed = match observe::observe(object, context).await.map_err(Error::Observe)? {
         observe::Outcome::Gone => return Ok(Action::await_change()),
         observe::Outcome::Unreadable(object) => {
-            report::unreadable(&object, context).await.map_err(Error::Report)?;
+            let kinds = [control::Condition::Ready, control::Condition::ConfigValid];
+            let said = if object.metadata.deletion_timestamp.is_some() {
+                unreadable::release::<StreamPipeline>(&object, FINALIZER, &report::topics_left(), context)
+                    .await
+            } else {
+                unreadable::report::<StreamPipeline>(&object, &kinds, context).await
+            };
+            said.map_err(Error::Unreadable)?;
             return Ok(Action::await_change());
         }
         observe::Outcome::Seen(observed) => observed,

@@ -4,8 +4,10 @@
 use crate::context::{Context, FIELD_MANAGER, with_causes};
 use crate::pipeline::references;
 use crate::pipeline::report::merge_patch;
+use crate::unreadable;
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
+use crds::pipeline::WindowUse;
 use crds::window::USERS_MAX;
 use crds::{StreamPipeline, StreamWindow, StreamWindowStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,8 +19,12 @@ use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// A change of a pipeline may wake a window before the cache that the window reads has it, and a pipeline that has gone
+/// wakes nobody twice. To look again costs no call.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the controller of windows needs.
 pub struct WindowContext {
@@ -39,6 +45,9 @@ pub enum Error {
     /// The API server refused it.
     #[error("failed to write the status of StreamWindow {0}")]
     Write(String, #[source] kube::Error),
+    /// Writing the status of an object that cannot be read.
+    #[error("failed to report that the object cannot be read")]
+    Unreadable(#[source] unreadable::Error),
 }
 
 /// Writes the status of one window if it changed.
@@ -49,7 +58,7 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
-    result.map(|()| Action::await_change())
+    result.map(|()| Action::requeue(LOOK_AGAIN))
 }
 
 async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) -> Result<(), Error> {
@@ -57,30 +66,19 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
     if object.meta().deletion_timestamp.is_some() {
         return Ok(());
     }
-    let now = Time(Timestamp::now());
-    let patch = match &object.0 {
-        Ok(window) => {
-            let Some(pipelines) = known(&context.pipelines, context.listed.clone()).await else {
-                return Ok(());
-            };
-            let users = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
-            let users = users.filter(|pipeline| pipeline.namespace().as_deref() == Some(namespace.as_str()));
-            let before = window.status.clone().unwrap_or_else(unseen);
-            let after = status(window, users, &now);
-            merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?
-        }
-        Err(unreadable) => {
-            let message =
-                control::call::bounded_message(format!("the object cannot be read: {}", unreadable.error));
-            let generation = unreadable.metadata.generation.unwrap_or_default();
-            let verdicts = [Kind::Stalled, Kind::Ready].map(|kind| {
-                Verdict::new(kind, kind == Kind::Stalled, Reason::ConfigInvalid, message.clone())
-            });
-            let conditions = conditions(&[], &verdicts, generation, &now);
-            Some(json!({"observedGeneration": generation, "conditions": conditions}))
+    let window = match &object.0 {
+        Ok(window) => window,
+        Err(object) => {
+            let said = unreadable::report::<StreamWindow>(object, &[Kind::Ready], &context.shared).await;
+            return said.map_err(Error::Unreadable);
         }
     };
-    match patch {
+    let Some(pipelines) = known(&context.pipelines, context.listed.clone()).await else { return Ok(()) };
+    let users = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
+    let users = users.filter(|pipeline| pipeline.namespace().as_deref() == Some(namespace.as_str()));
+    let before = window.status.clone().unwrap_or_else(unseen);
+    let after = status(window, users, &Time(Timestamp::now()));
+    match merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))? {
         Some(patch) => write(&namespace, &name, &patch, context).await,
         None => Ok(()),
     }
@@ -147,7 +145,11 @@ pub fn status<'a>(
     let reported =
         users.iter().filter_map(|pipeline| pipeline.status.as_ref()).flat_map(|status| &status.windows);
     let held: Vec<_> = reported.filter(|window| window.window_ref.as_ref() == Some(&name)).collect();
-    let sum = |numbers: Vec<i64>| Some(numbers.iter().sum()).filter(|_| !numbers.is_empty());
+    // What one pipeline does not know, nobody knows.
+    let sum = |number: &dyn Fn(&WindowUse) -> Option<i64>| {
+        let numbers: Option<Vec<i64>> = held.iter().map(|window| number(window)).collect();
+        numbers.filter(|numbers| !numbers.is_empty()).map(|numbers| numbers.iter().sum())
+    };
     let generation = window.metadata.generation.unwrap_or_default();
     let ready = Verdict::new(
         Kind::Ready,
@@ -168,8 +170,8 @@ pub fn status<'a>(
         keys: Some(spec.key_by.join(",")),
         used_by: i64::try_from(users.len()).ok(),
         users: users.iter().take(USERS_MAX).map(|pipeline| pipeline.name_any()).collect(),
-        open: sum(held.iter().filter_map(|window| window.open).collect()),
-        late: sum(held.iter().filter_map(|window| window.late).collect()),
+        open: sum(&|window| window.open),
+        late: sum(&|window| window.late),
     }
 }
 

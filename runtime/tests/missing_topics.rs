@@ -40,15 +40,15 @@ fn a_missing_topic_is_named_with_its_user_and_what_was_meant() {
     log.create_topic("weir.clicks", 1);
     let told = |condition, message: &str| Some((condition, Some(Reason::TopicNotFound), message.to_owned()));
     let source = Condition::SourcesConnected;
-    assert_eq!(problem(&log), told(source, "source `in`: topic `clicks` was not found"));
+    assert_eq!(problem(&log), told(source, "source 'in': topic `clicks` was not found"));
     log.create_topic("clickz", 1);
     assert_eq!(
         problem(&log),
-        told(source, "source `in`: topic `clicks` was not found; did you mean `clickz`?")
+        told(source, "source 'in': topic `clicks` was not found; did you mean `clickz`?")
     );
     log.create_topic("clicks", 1);
     log.create_topic("count", 1);
-    let sink = "sink `out`: topic `counts` was not found; did you mean `count`?";
+    let sink = "sink 'out': topic `counts` was not found; did you mean `count`?";
     assert_eq!(problem(&log), told(Condition::SinksConnected, sink));
     log.create_topic("counts", 1);
     assert_eq!(problem(&log), None);

@@ -335,7 +335,11 @@ fn a_missing_topic_is_named_and_waited_for() {
     };
     let first = problem(Reason::TopicNotFound);
     assert_eq!((first.condition, first.component.as_deref()), (Condition::SourcesConnected, Some("in")));
-    let wanted = format!("source `in`: topic `{}` was not found; did you mean `{alike}`?", world.name("in"));
+    let wanted = format!(
+        "source 'in': topic `{}` was not found on {}; did you mean `{alike}`?",
+        world.name("in"),
+        world.bootstrap
+    );
     assert_eq!((first.message, first.permanent), (wanted, false));
     let input = world.topic("in", &[]);
     let second = worker.until("the sink's problem", || {
@@ -343,7 +347,8 @@ fn a_missing_topic_is_named_and_waited_for() {
         problems.into_iter().find(|problem| problem.condition == Condition::SinksConnected)
     });
     assert_eq!((second.reason, second.component.as_deref()), (Some(Reason::TopicNotFound), Some("out")));
-    assert!(second.message.starts_with(&format!("sink `out`: topic `{}` was not found", world.name("out"))));
+    let wanted = format!("sink 'out': topic `{}` was not found on {}", world.name("out"), world.bootstrap);
+    assert!(second.message.starts_with(&wanted), "{}", second.message);
     let out = world.topic("out", &[]);
     world.topic("dlq", &[]);
     world.send(&input, &numbers(0..10));
@@ -404,6 +409,10 @@ fn weir_run_says_what_is_missing() {
     let path = world.manifest(&copying(&world));
     let arguments = ["run", path.to_str().unwrap(), "--kafka", &world.bootstrap];
     let weir = world::Weir::start(&arguments, 1);
-    weir.until_said(&format!("weir: source `in`: topic `{}` was not found", world.name("in")));
+    weir.until_said(&format!(
+        "weir: source 'in': topic `{}` was not found on {}",
+        world.name("in"),
+        world.bootstrap
+    ));
     assert_eq!(weir.stop(), Some(0));
 }

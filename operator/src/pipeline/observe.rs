@@ -4,7 +4,10 @@ mod pod;
 
 pub use pod::{PodSeen, Trouble};
 
-use super::{GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, REVISION_ANNOTATION, references};
+use super::{
+    GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, RESTARTED_AT_ANNOTATION, REVISION_ANNOTATION,
+    references,
+};
 use crate::context::{Context, with_causes};
 use ::pipeline::spec::StreamWindowSpec;
 use control::GenerationFile;
@@ -131,6 +134,11 @@ impl Observed {
     /// True once the user has deleted the pipeline.
     pub fn deleting(&self) -> bool {
         self.pipeline.metadata.deletion_timestamp.is_some()
+    }
+
+    /// When a restart was asked for, as the user wrote it: another text is another restart.
+    pub fn restarted_at(&self) -> Option<&str> {
+        self.pipeline.annotations().get(RESTARTED_AT_ANNOTATION).map(String::as_str)
     }
 
     /// The generation with this number, if anything of it exists.

@@ -290,4 +290,4 @@ fn later(now: Timestamp, seconds: i64) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,25 +2,24 @@
 //! events about what changed.
 
 mod counted;
+mod event_time;
 mod events;
 mod numbers;
 mod problems;
 mod verdicts;
 
 pub use counted::Counted;
+pub use events::topics_left;
 
 use super::observe::Observed;
 use super::plan::{Decision, Phase};
 use super::validate::{Desired, Invalid};
 use super::{Error as ReconcileError, PIPELINE_LABEL};
 use crate::context::{Context, FIELD_MANAGER, with_causes};
-use control::{Condition as Kind, Reason};
-use crds::condition::{Verdict, conditions};
+use crds::condition::conditions;
 use crds::{StreamPipeline, StreamPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -79,20 +78,7 @@ pub async fn report(
     Ok(())
 }
 
-/// Says that an object cannot be read. Its spec is not touched, and what runs for it goes on.
-pub async fn unreadable(object: &InvalidObject, context: &Context) -> Result<(), Error> {
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let api: Api<StreamPipeline> =
-        Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or_default());
-    let message = control::call::bounded_message(format!("the object cannot be read: {}", object.error));
-    let verdicts = [Kind::Stalled, Kind::Ready, Kind::ConfigValid]
-        .map(|kind| Verdict::new(kind, kind == Kind::Stalled, Reason::ConfigInvalid, message.clone()));
-    let generation = object.metadata.generation.unwrap_or_default();
-    let conditions = conditions(&[], &verdicts, generation, &Time(Timestamp::now()));
-    write(&api, &name, &json!({"observedGeneration": generation, "conditions": conditions})).await
-}
-
-/// The status is written without reading the answer, so that an object that cannot be read gets one too.
+/// The status is written without reading the answer, which may be an object that can no longer be read.
 async fn write(api: &Api<StreamPipeline>, name: &str, status: &Value) -> Result<(), Error> {
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"status": status});
@@ -135,7 +121,9 @@ pub fn status(facts: &Facts<'_>, counted: &Counted) -> (StreamPipelineStatus, Co
             .ok();
     after.ready = Some(format!("{}/{wanted}", pods.iter().filter(|pod| pod.live()).count()));
     after.restarts = current.map(|_| pods.iter().map(|pod| i64::from(pod.restarts)).sum());
-    let counted = numbers::write(&mut after, facts, pods, counted);
+    let pods_wanted = current.and_then(|generation| generation.replicas).unwrap_or_default();
+    let pods_wanted = usize::try_from(pods_wanted).unwrap_or_default();
+    let counted = numbers::write(&mut after, facts, pods, pods_wanted, counted);
     let verdicts = verdicts::verdicts(facts, pods);
     after.conditions = conditions(&before.conditions, &verdicts, generation, &Time(observed.now));
     (after, counted)

@@ -30,7 +30,7 @@ pub struct Desired {
     pub plan_hash: String,
     /// Identity of everything that makes the pods, except how many there are.
     pub revision_hash: String,
-    /// Identity of everything that makes the pods.
+    /// Identity of everything that makes the pods, and of the restart that was asked for last.
     pub generation_hash: String,
     /// Pods and workers.
     pub shape: Shape,
@@ -88,8 +88,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     let shape = shape(spec);
     let plan_hash = plan.hash().to_string();
     let revision_hash = hash(&[&manifest, &image, &plan_hash, &settings.image_pull_policy]);
-    let generation_hash =
-        hash(&[&revision_hash, &shape.replicas.to_string(), &shape.workers_per_replica.to_string()]);
+    let generation_hash = generation_hash(&revision_hash, shape, observed.restarted_at());
     Ok(Desired {
         generation_hash,
         revision_hash,
@@ -102,6 +101,14 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         sinks: guarantees(&plan),
         references,
     })
+}
+
+/// Identity of the pods: their revision, how many there are, and when they were last asked to be made anew.
+fn generation_hash(revision_hash: &str, shape: Shape, restarted_at: Option<&str>) -> String {
+    let (replicas, workers) = (shape.replicas.to_string(), shape.workers_per_replica.to_string());
+    let parts: Vec<&str> =
+        [revision_hash, replicas.as_str(), workers.as_str()].into_iter().chain(restarted_at).collect();
+    hash(&parts)
 }
 
 /// The manifest with what it refers to, without what only the operator reads: the number of pods and whether they run

@@ -49,6 +49,10 @@ fn a_window_says_who_uses_it_and_what_it_holds() {
     );
     assert_eq!((seen.used_by, seen.open, seen.late), (Some(2), Some(42), Some(2)));
     assert_eq!((seen.users, seen.observed_generation), (vec!["a".to_owned(), "b".to_owned()], 3));
+    let mut unknown = pipelines.clone();
+    unknown[0].status.as_mut().expect("a status").windows[0].open = None;
+    let seen = status(&window, unknown.iter(), &now);
+    assert_eq!((seen.open, seen.late), (None, Some(2)), "unknown is not less");
     let unused = status(&window, pipelines.iter().skip(2), &now);
     assert_eq!((unused.used_by, unused.open, unused.late), (Some(0), None, None));
 }

@@ -15,17 +15,21 @@ use clap::Parser;
 use crds::{StreamPipeline, StreamPipelineStatus};
 use kube::Client;
 use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{reflector::store, watcher};
 use operator::context::Context;
 use operator::metrics::Metrics;
 use operator::pipeline::reconcile;
 use operator::pods::Pods;
 use operator::settings::Settings;
+use operator::window::{self, WindowContext};
 use pods::Kubelet;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 const PIPELINES: &str = "apis/weir.dev/v1alpha1/namespaces/shop/streampipelines";
+const WINDOWS: &str = "apis/weir.dev/v1alpha1/namespaces/shop/streamwindows";
 const JOBS: &str = "apis/batch/v1/namespaces/shop/jobs";
 /// Looks after which everything must be over; a look is a second of a real operator.
 const LOOKS_MAX: usize = 60;
@@ -199,10 +203,16 @@ async fn an_object_that_cannot_be_read_gets_a_status_and_breaks_nothing() {
     let mut world = World::new();
     world.until(|world| world.is("Running")).await;
     world.edit(|spec| spec["replicas"] = json!("many"));
-    let object: DeserializeGuard<StreamPipeline> =
-        serde_json::from_value(world.pipeline().expect("it exists")).expect("a guarded object");
-    assert!(object.0.is_err());
-    reconcile(Arc::new(object), world.operator()).await.expect("it is reported");
+    let context = world.operator();
+    let look = async || {
+        let object: DeserializeGuard<StreamPipeline> =
+            serde_json::from_value(world.pipeline().expect("it exists")).expect("a guarded object");
+        assert!(object.0.is_err());
+        reconcile(Arc::new(object), context.clone()).await.expect("it is reported");
+        world.api.objects().writes
+    };
+    let said = look().await;
+    assert_eq!(look().await, said, "the write wakes the operator, which has nothing to add");
     let pipeline = world.pipeline().expect("it exists");
     let ready = pipeline["status"]["conditions"]
         .as_array()
@@ -211,4 +221,37 @@ async fn an_object_that_cannot_be_read_gets_a_status_and_breaks_nothing() {
         .find(|c| c["type"] == "Ready");
     assert_eq!(ready.map(|ready| ready["reason"].clone()), Some(json!("ConfigInvalid")));
     assert_eq!(world.api.objects().all("statefulsets").len(), 1, "what runs goes on");
+    world.api.objects().delete(PIPELINES, "clicks");
+    look().await;
+    assert_eq!(world.pipeline(), None, "deleting never hangs");
+}
+
+/// The cache of pipelines may learn of an edit after the window was woken for it: the window looks again by itself.
+#[tokio::test]
+async fn a_window_learns_that_a_pipeline_no_longer_uses_it() {
+    prepare();
+    let world = World::new();
+    let window = json!({
+        "apiVersion": "weir.dev/v1alpha1",
+        "kind": "StreamWindow",
+        "metadata": {"name": "per-user", "namespace": "shop", "generation": 1},
+        "spec": {"keyBy": ["user"], "tumbling": {"size": "5m"}, "aggregates": [{"name": "n", "function": "Count"}]},
+    });
+    world.api.objects().put(WINDOWS, window);
+    let (pipelines, mut writer) = store();
+    let (_listed, listed) = tokio::sync::watch::channel(true);
+    let context = Arc::new(WindowContext { shared: world.operator(), pipelines, listed });
+    let mut used_by = async |pipeline: Value| {
+        let object: DeserializeGuard<StreamPipeline> = serde_json::from_value(pipeline).expect("an object");
+        writer.apply_watcher_event(&watcher::Event::Apply(object));
+        let window = world.api.objects().all("streamwindows")[0].clone();
+        let object = serde_json::from_value(window).expect("an object");
+        let action = window::reconcile(Arc::new(object), context.clone()).await.expect("it is reported");
+        assert_ne!(action, Action::await_change());
+        world.api.objects().all("streamwindows")[0]["status"]["usedBy"].clone()
+    };
+    let mut using = pipeline();
+    using["spec"]["steps"] = json!([{"name": "w", "windowRef": {"name": "per-user"}}]);
+    assert_eq!(used_by(using).await, json!(1));
+    assert_eq!(used_by(pipeline()).await, json!(0));
 }

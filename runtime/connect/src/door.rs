@@ -230,6 +230,9 @@ pub trait KafkaIo {
     /// What is known of a topic; none when it does not exist.
     fn describe(&mut self, topic: &str) -> Result<Option<TopicInfo>, IoError>;
 
+    /// Where the log is, as people know it (`bootstrap.servers`); none for a log in memory.
+    fn address(&self) -> Option<&str>;
+
     /// Names of all topics, for "did you mean".
     fn topics(&mut self) -> Result<Vec<String>, IoError>;
 

@@ -23,7 +23,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Io(IoError),
     /// A topic of the user.
-    #[error("{role} `{name}`: topic `{topic}` was not found{hint}")]
+    #[error("{role} '{name}': topic `{topic}` was not found{place}{hint}")]
     NoTopic {
         /// Source or sink.
         role: &'static str,
@@ -31,6 +31,8 @@ pub enum WorkerError {
         name: String,
         /// The topic.
         topic: String,
+        /// On which Kafka, if it has an address.
+        place: String,
         /// What was probably meant.
         hint: String,
     },

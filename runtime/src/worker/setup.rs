@@ -256,6 +256,7 @@ fn existing(
     let all = io.topics().unwrap_or_default();
     let of_users = all.iter().map(String::as_str).filter(|other| !other.starts_with("weir."));
     let hint = closest(topic, of_users).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let place = io.address().map(|address| format!(" on {address}")).unwrap_or_default();
     let (name, topic) = (name.to_owned(), topic.to_owned());
-    Err(WorkerError::NoTopic { role, name, topic, hint })
+    Err(WorkerError::NoTopic { role, name, topic, place, hint })
 }

@@ -100,13 +100,12 @@ impl Planner<'_> {
                 .any(|report| overtaken(report, number))
     }
 
-    /// Only the number of pods differs, or more.
+    /// Only the number of pods differs, or something else: a restart that is asked for, too.
     pub(super) fn kind_of_change(&self, number: u64, desired: &Desired) -> TransitionKind {
         let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
         match facts {
             Some(facts)
-                if facts.revision_hash == desired.revision_hash
-                    && facts.generation_hash != desired.generation_hash =>
+                if facts.revision_hash == desired.revision_hash && facts.file.shape != desired.shape =>
             {
                 TransitionKind::Scale
             }

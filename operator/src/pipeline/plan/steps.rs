@@ -72,7 +72,8 @@ impl Planner<'_> {
         let Some(number) = self.intent.generation else { return Phase::Suspended };
         if self.stopped(number) {
             self.intent.transition = None;
-            return Phase::Suspended;
+            // The user may want it to run again already.
+            return self.settle();
         }
         if self.current().is_some_and(|generation| generation.replicas.is_some_and(|replicas| replicas != 0))
         {

@@ -1,6 +1,7 @@
 //! The decisions over a table of situations, and walks through whole transitions.
 
 use super::{Action, Phase};
+use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
     after, carried_out, created, decide, edited, live, of, status, with_pods, without_pods,
 };
@@ -10,6 +11,7 @@ use control::call::DrainId;
 use control::status::UnitState;
 use crds::pipeline::{TransitionKind, TransitionStep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -211,6 +213,41 @@ fn more_replicas_are_a_next_generation_of_the_same_revision() {
 }
 
 #[test]
+fn a_restart_is_a_next_generation_of_the_same_revision() {
+    let asked = |observed: Observed, at: &str| {
+        edited(observed, |pipeline| {
+            pipeline.annotations_mut().insert(RESTARTED_AT_ANNOTATION.to_owned(), at.to_owned());
+        })
+    };
+    let (observed, decision) = walk(asked(live(created(), 1), "2026-01-01T12:00:00Z"));
+    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
+    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
+    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    let (observed, decision) = walk(observed);
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(1)));
+    let (observed, _) = walk(with_pods(observed, 2, UnitState::CaughtUp));
+    let live = with_pods(observed, 2, UnitState::Live);
+    assert_eq!(decide(&live).phase, Phase::Steady, "once");
+    assert_eq!(
+        decide(&asked(live, "2026-01-01T12:05:00Z")).phase,
+        Phase::Changing,
+        "another text is another restart"
+    );
+}
+
+#[test]
+fn an_edited_window_is_a_next_revision_of_who_uses_it() {
+    let mut observed = live(created(), 1);
+    observed.windows.get_mut("per-user-5m").expect("a window").allowed_lateness =
+        Some(::pipeline::spec::Duration("1m".to_owned()));
+    let (observed, _) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
+    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    let (_, decision) = walk(observed);
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(2)));
+}
+
+#[test]
 fn suspend_keeps_the_generation_and_resume_ends_its_drain() {
     let (observed, _) = walk(suspend(live(created(), 1), true));
     let (observed, decision) = walk(with_pods(observed, 1, UnitState::Cut));
@@ -226,6 +263,15 @@ fn suspend_keeps_the_generation_and_resume_ends_its_drain() {
     assert_eq!(tells(&decision.actions), [&resume, &Instruction::Promote(1)]);
     let (observed, decision) = walk(with_pods(observed, 1, UnitState::Live));
     assert_eq!((decision.phase, status(&observed).drained), (Phase::Steady, None));
+}
+
+#[test]
+fn a_pipeline_that_is_to_run_again_before_it_has_stopped_is_not_taken_for_suspended() {
+    let (observed, _) = walk(suspend(live(created(), 1), true));
+    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+    let (observed, decision) = walk(suspend(without_pods(observed, 1), false));
+    assert_eq!((decision.phase, decision.actions), (Phase::Changing, vec![Action::Start(1)]));
+    assert_eq!(step(&observed), Some((TransitionKind::Resume, TransitionStep::Starting)));
 }
 
 #[test]
@@ -362,7 +408,7 @@ fn past_generations_are_forgotten_in_the_end() {
 
 /// What may happen to a cluster between two looks.
 #[derive(Clone, Debug)]
-enum Event {
+pub(in crate::pipeline) enum Event {
     Topic(u8),
     Replicas(i32),
     Suspend(bool),
@@ -373,7 +419,7 @@ enum Event {
     StatusLost,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(in crate::pipeline) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => (0..3_u8).prop_map(Event::Topic),
         2 => (1..4_i32).prop_map(Event::Replicas),
@@ -386,7 +432,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn happens(observed: Observed, event: &Event) -> Observed {
+pub(in crate::pipeline) fn happens(observed: Observed, event: &Event) -> Observed {
     const STATES: [UnitState; 7] = [
         UnitState::Restoring,
         UnitState::CaughtUp,

@@ -8,6 +8,13 @@ use kube::runtime::events::{Event, EventType};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
+/// Events that are no reason of `Ready`.
+#[cfg(test)]
+pub(super) const OTHERS: [&str; 3] = [GENERATION_STARTED, DRAINED, TOPICS_LEFT];
+const GENERATION_STARTED: &str = "GenerationStarted";
+const DRAINED: &str = "Drained";
+const TOPICS_LEFT: &str = "TopicsLeft";
+
 /// Longest note that the API server takes, in bytes.
 const NOTE_BYTES_MAX: usize = 1_000;
 
@@ -22,7 +29,7 @@ pub(super) fn events(
         && let (Some(generation), Some(revision)) = (after.generation, after.revision)
     {
         events.push(normal(
-            "GenerationStarted",
+            GENERATION_STARTED,
             format!("generation {generation} starts with revision {revision}"),
         ));
     }
@@ -31,25 +38,33 @@ pub(super) fn events(
             "generation {} has finished and saved its state (drain {})",
             drained.generation, drained.id
         );
-        events.push(normal("Drained", note));
+        events.push(normal(DRAINED, note));
     }
-    if let Some(ready) = find(&after.conditions, Kind::Ready) {
-        let old = find(&before.conditions, Kind::Ready);
-        let same = old.is_some_and(|old| (&old.reason, &old.status) == (&ready.reason, &ready.status));
-        let reason = Reason::parse(&ready.reason);
-        match reason {
-            Some(reason) if !same && expected(reason) => {
-                events.push(normal(&ready.reason, ready.message.clone()));
-            }
-            Some(_) if !same => events.push(warning(&ready.reason, ready.message.clone())),
-            _ => {}
-        }
-    }
+    events.extend(judgement(before, after));
     if decision.note == Some(Note::TopicsLeft) {
-        let note = "the internal topics of the pipeline could not be deleted and are still in Kafka; their names begin with `weir.` and contain the first 8 digits of the uid of the pipeline";
-        events.push(warning("TopicsLeft", note.to_owned()));
+        events.push(topics_left());
     }
     events
+}
+
+/// `Ready` for another reason, or somebody has to act now.
+fn judgement(before: &StreamPipelineStatus, after: &StreamPipelineStatus) -> Option<Event> {
+    let ready = find(&after.conditions, Kind::Ready)?;
+    let old = find(&before.conditions, Kind::Ready);
+    let stalled = |status: &StreamPipelineStatus| find(&status.conditions, Kind::Stalled).is_some();
+    let same = old.is_some_and(|old| (&old.reason, &old.status) == (&ready.reason, &ready.status));
+    if same && stalled(before) == stalled(after) {
+        return None;
+    }
+    let calm = !stalled(after) && Reason::parse(&ready.reason).is_some_and(expected);
+    let make = if calm { normal } else { warning };
+    Some(make(&ready.reason, ready.message.clone()))
+}
+
+/// The pipeline is gone, or will be in a moment, and its internal topics are not.
+pub fn topics_left() -> Event {
+    let note = "the internal topics of the pipeline could not be deleted and are still in Kafka; their names begin with `weir.` and contain the first 8 digits of the uid of the pipeline";
+    warning(TOPICS_LEFT, note.to_owned())
 }
 
 /// Reasons that nobody has to act on.

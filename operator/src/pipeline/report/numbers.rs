@@ -12,13 +12,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 /// Least time between two writes of the numbers.
-const PAUSE: SignedDuration = SignedDuration::from_secs(30);
+pub(super) const PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
-/// Writes the numbers if it is time, and returns the counters that the status now stands for.
+/// Writes the numbers if it is time, and returns the counters that the status now stands for. `pods` are those of the
+/// newest generation, which wants `wanted` of them.
 pub(super) fn write(
     status: &mut StreamPipelineStatus,
     facts: &Facts<'_>,
     pods: &[PodSeen],
+    wanted: usize,
     counted: &Counted,
 ) -> Counted {
     let now = facts.observed.now;
@@ -30,11 +32,14 @@ pub(super) fn write(
     }
     let reports: Vec<(&str, &PodStatus)> =
         pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.report.as_ref()?))).collect();
-    if !due || reports.is_empty() {
+    // Before the first report there is nothing to be known.
+    if !due || reports.is_empty() && measured_at.is_none() {
         return counted.clone();
     }
-    let counters = Counted::of(reports.iter().copied());
-    let measured = measured(status, facts, pods, &reports, &counted.growth(&counters, millis(measured_at)));
+    let complete = !reports.is_empty() && reports.len() >= wanted;
+    let counters = if reports.is_empty() { counted.clone() } else { Counted::of(reports.iter().copied()) };
+    let growth = counted.growth(&counters, millis(measured_at));
+    let measured = measured(status, facts, complete, &reports, &growth);
     if !moved(status, &measured) {
         return counted.clone();
     }
@@ -46,15 +51,15 @@ fn millis(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millisecond)
 }
 
-/// The status with the numbers of now. What one pod does not know, nobody knows.
+/// The status with the numbers of now. What one pod does not know, nobody knows; but that event time has come so far, and
+/// that a snapshot was taken, stays true while a pod is silent.
 fn measured(
     status: &StreamPipelineStatus,
     facts: &Facts<'_>,
-    pods: &[PodSeen],
+    complete: bool,
     reports: &[(&str, &PodStatus)],
     growth: &super::counted::Growth,
 ) -> StreamPipelineStatus {
-    let complete = reports.len() == pods.len();
     let all = |value: &dyn Fn(&PodStatus) -> Option<f64>| -> Option<Vec<f64>> {
         reports.iter().map(|(_, report)| value(report)).collect::<Option<Vec<_>>>().filter(|_| complete)
     };
@@ -65,16 +70,27 @@ fn measured(
         records: records.map(|records| records.iter().sum::<f64>() as i64),
         seconds: seconds.map(|seconds| seconds.iter().copied().fold(0.0, f64::max) as i64),
     };
-    let time = |ms: Option<i64>| ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).map(Time);
+    let kept = |now: Option<Time>, before: &Option<Time>| if complete { now } else { before.clone() };
+    let watermark = watermark(reports.iter().map(|(_, report)| *report));
     StreamPipelineStatus {
         lag: Some(lag).filter(|lag| lag.records.is_some() || lag.seconds.is_some()),
         rate: rate.map(|rate| rate.iter().sum::<f64>() as i64),
-        watermark: time(reports.iter().filter_map(|(_, report)| report.watermark_ms).min()),
-        last_checkpoint: time(oldest_snapshot(reports)),
+        watermark: kept(watermark, &status.watermark),
+        last_checkpoint: kept(whole_second(oldest_snapshot(reports)), &status.last_checkpoint),
         dead_letters: Some(status.dead_letters.unwrap_or(0).saturating_add(signed(growth.dead_letters))),
-        windows: windows(status, facts, reports, growth),
+        windows: windows(status, facts, complete, reports, growth),
         ..status.clone()
     }
+}
+
+/// How far event time has come in these pods; one that has read no record yet holds nobody back.
+pub(super) fn watermark<'a>(reports: impl Iterator<Item = &'a PodStatus>) -> Option<Time> {
+    whole_second(reports.filter_map(|report| report.watermark_ms).min())
+}
+
+/// Times are stored in whole seconds: what is left of them would be news at every look.
+fn whole_second(ms: Option<i64>) -> Option<Time> {
+    Timestamp::from_second(ms?.div_euclid(1_000)).ok().map(Time)
 }
 
 /// Unknown as soon as a pod with a committed unit has a unit without a snapshot.
@@ -87,6 +103,7 @@ fn oldest_snapshot(reports: &[(&str, &PodStatus)]) -> Option<i64> {
 fn windows(
     status: &StreamPipelineStatus,
     facts: &Facts<'_>,
+    complete: bool,
     reports: &[(&str, &PodStatus)],
     growth: &super::counted::Growth,
 ) -> Vec<WindowUse> {
@@ -102,7 +119,7 @@ fn windows(
             WindowUse {
                 step: step.name.clone(),
                 window_ref: step.window_ref.as_ref().map(|window| window.name.clone()),
-                open: open.filter(|open| !open.is_empty()).map(|open| signed(open.iter().sum())),
+                open: open.filter(|open| complete && !open.is_empty()).map(|open| signed(open.iter().sum())),
                 late: Some(late.saturating_add(signed(growth.late.get(&step.name).copied().unwrap_or(0)))),
             }
         })

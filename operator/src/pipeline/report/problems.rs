@@ -22,8 +22,10 @@ pub(super) struct Problem {
 pub(super) fn problems(pods: &[PodSeen]) -> Vec<Problem> {
     let mut found: Vec<Problem> = Vec::new();
     for pod in pods {
-        let said = pod.report.iter().flat_map(|report| &report.problems).map(said);
-        let secrets = pod.report.iter().flat_map(|report| &report.secrets).filter_map(missing_key);
+        let secrets: Vec<&SecretStatus> = pod.report.iter().flat_map(|report| &report.secrets).collect();
+        let said = pod.report.iter().flat_map(|report| &report.problems);
+        let said = said.filter(|problem| !is_of_a_missing_key(problem, &secrets)).map(said_by_pod);
+        let secrets = secrets.iter().filter_map(|secret| missing_key(secret));
         let seen = pod.trouble.as_ref().map(|trouble| of_trouble(&pod.name, trouble));
         for problem in said.chain(secrets).chain(seen) {
             if !found.iter().any(|other| other.message == problem.message) {
@@ -35,11 +37,18 @@ pub(super) fn problems(pods: &[PodSeen]) -> Vec<Problem> {
     found
 }
 
-fn said(problem: &control::status::Problem) -> Problem {
+/// A pod that waits for a Secret says so twice: as a problem, and in the list of Secrets, which names all keys.
+fn is_of_a_missing_key(problem: &control::status::Problem, secrets: &[&SecretStatus]) -> bool {
+    let mut lacking = secrets.iter().filter(|secret| !secret.missing_keys.is_empty());
+    problem.reason == Some(Reason::SecretKeyMissing)
+        && lacking.any(|secret| problem.message.contains(&format!("`{}`", secret.name)))
+}
+
+fn said_by_pod(problem: &control::status::Problem) -> Problem {
     Problem {
         condition: problem.condition,
         reason: problem.reason.unwrap_or_else(|| usual_reason(problem.condition)),
-        message: problem.message.clone(),
+        message: control::call::bounded_message(problem.message.clone()),
         permanent: problem.permanent,
     }
 }
@@ -58,15 +67,20 @@ fn usual_reason(condition: Kind) -> Reason {
 
 fn missing_key(secret: &SecretStatus) -> Option<Problem> {
     let keys: Vec<String> = secret.missing_keys.iter().map(|key| format!("`{key}`")).collect();
-    let plural = if keys.len() == 1 { "key" } else { "keys" };
-    (!keys.is_empty()).then(|| Problem {
+    let keys = format!("the {} {}", if keys.len() == 1 { "key" } else { "keys" }, keys.join(", "));
+    let name = &secret.name;
+    let message = match secret.hash {
+        Some(_) => {
+            format!("Secret `{name}` lacks {keys}: add what is missing; the pods see it by themselves")
+        }
+        None => format!(
+            "Secret `{name}` was not found or is empty: create it with {keys}; the pods see it by themselves"
+        ),
+    };
+    (!secret.missing_keys.is_empty()).then(|| Problem {
         condition: Kind::ConfigValid,
         reason: Reason::SecretKeyMissing,
-        message: format!(
-            "Secret/{} lacks the {plural} {}; the pods see it as soon as it is there",
-            secret.name,
-            keys.join(", ")
-        ),
+        message: control::call::bounded_message(message),
         permanent: false,
     })
 }

@@ -1,208 +1,26 @@
-//! The status in each situation, and the rules of kstatus.
+//! The status, its numbers and its events, one matter a test. `table` has all situations side by side, `properties` what
+//! holds in any.
+
+mod argocd;
+mod columns;
+mod kstatus;
+mod properties;
+mod situations;
+mod table;
 
 use super::{Counted, Facts, events, merge_patch, status};
-use crate::pipeline::fixture::{
-    after, carried_out, created, decide, desired, edited, live, of, with_pods, without_pods,
-};
-use crate::pipeline::observe::{Observed, Trouble};
-use control::status::{Problem, SecretStatus, UnitState};
+use crate::pipeline::fixture::{after, created, decide, desired, edited, of, with_pods, without_pods};
+use crate::pipeline::observe::Observed;
+use control::status::UnitState;
 use control::{Condition as Kind, Reason};
 use crds::StreamPipelineStatus;
 use crds::condition::find;
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-fn reported(observed: &Observed) -> StreamPipelineStatus {
-    let (desired, decision) = (desired(observed), decide(observed));
-    let facts = Facts { observed, desired: &desired, decision: &decision, failure: None };
-    status(&facts, &Counted::default()).0
-}
-
-fn starting() -> Observed {
-    carried_out(created(), &decide(&created()))
-}
-
-fn problem(condition: Kind, reason: Option<Reason>, permanent: bool) -> Problem {
-    Problem {
-        reason,
-        condition,
-        component: Some("clicks".to_owned()),
-        message: "source 'clicks': topic `clickz` was not found on my-kafka:9092; did you mean `clicks`?"
-            .to_owned(),
-        permanent,
-        since_ms: 0,
-    }
-}
-
-fn with_problem(mut observed: Observed, problem: &Problem) -> Observed {
-    for pod in &mut of(&mut observed, 1).pods {
-        pod.report.as_mut().expect("a report").problems = vec![problem.clone()];
-    }
-    observed
-}
-
-fn with_trouble(mut observed: Observed, trouble: Trouble) -> Observed {
-    let pod = &mut of(&mut observed, 1).pods[0];
-    (pod.trouble, pod.report, pod.address) = (Some(trouble), None, None);
-    observed
-}
-
-fn suspended() -> Observed {
-    let observed = edited(live(created(), 1), |pipeline| pipeline.spec.suspend = Some(true));
-    let draining = carried_out(observed.clone(), &decide(&observed));
-    let cut = with_pods(draining, 1, UnitState::Cut);
-    let stopping = carried_out(cut.clone(), &decide(&cut));
-    without_pods(stopping, 1)
-}
-
-fn draining() -> Observed {
-    let observed = edited(live(created(), 1), |pipeline| {
-        pipeline.spec.sinks[0].kafka.as_mut().expect("a topic").topic = "elsewhere".to_owned();
-    });
-    carried_out(observed.clone(), &decide(&observed))
-}
-
-fn missing_window() -> Observed {
-    Observed { windows: BTreeMap::new(), ..created() }
-}
-
-/// A window of a pipeline that runs gets another size.
-fn resized() -> Observed {
-    let mut observed = live(created(), 1);
-    let window = observed.windows.get_mut("per-user-5m").expect("a window");
-    window.tumbling.as_mut().expect("tumbling").size = ::pipeline::spec::Duration("10m".to_owned());
-    observed
-}
-
-fn situations() -> Vec<(&'static str, Observed)> {
-    let topic = problem(Kind::SourcesConnected, Some(Reason::TopicNotFound), false);
-    let diverged = problem(Kind::Ready, Some(Reason::StateIncompatible), true);
-    let idle = problem(Kind::WatermarkAdvancing, Some(Reason::IdleSource), false);
-    let newer = problem(Kind::SinksConnected, None, false);
-    let mut keyless = live(created(), 1);
-    of(&mut keyless, 1).pods[0].report.as_mut().expect("a report").secrets = vec![SecretStatus {
-        name: "my-kafka-access".to_owned(),
-        missing_keys: vec!["bootstrapServers".to_owned()],
-        hash: None,
-    }];
-    let mut silent = live(created(), 1);
-    of(&mut silent, 1).pods[1].report = None;
-    let mut unready = silent.clone();
-    of(&mut unready, 1).pods[1].ready = false;
-    vec![
-        ("created", created()),
-        ("starting, no pods yet", starting()),
-        ("restoring", with_pods(starting(), 1, UnitState::Restoring)),
-        ("promoting", with_pods(starting(), 1, UnitState::CaughtUp)),
-        ("running", live(created(), 1)),
-        ("one pod is silent and its readiness probe succeeds", silent),
-        ("one pod is silent and not ready", unready),
-        ("topic missing", with_problem(live(created(), 1), &topic)),
-        (
-            "topic missing while starting",
-            with_problem(with_pods(starting(), 1, UnitState::Restoring), &topic),
-        ),
-        ("no retry can help", with_problem(live(created(), 1), &diverged)),
-        ("a source is idle", with_problem(live(created(), 1), &idle)),
-        ("a reason of a newer runtime", with_problem(live(created(), 1), &newer)),
-        ("secret key missing", keyless),
-        (
-            "no room",
-            with_trouble(
-                with_pods(starting(), 1, UnitState::Restoring),
-                Trouble::Unschedulable("0/3 nodes are available".to_owned()),
-            ),
-        ),
-        (
-            "crash loop",
-            with_trouble(live(created(), 1), Trouble::Ends { code: 1, said: "out of memory".to_owned() }),
-        ),
-        (
-            "the pods refuse what they are told to run",
-            with_trouble(
-                live(created(), 1),
-                Trouble::Ends { code: 78, said: "secret `my-kafka-access`: no such key".to_owned() },
-            ),
-        ),
-        ("draining", with_pods(draining(), 1, UnitState::Released)),
-        ("draining takes too long", after(with_pods(draining(), 1, UnitState::Released), 61)),
-        ("suspended", suspended()),
-        ("window missing", missing_window()),
-        (
-            "spec invalid",
-            edited(created(), |pipeline| pipeline.spec.sinks[0].from = Some(vec!["per-usr".to_owned()])),
-        ),
-        ("no Kafka", edited(created(), |pipeline| pipeline.spec.kafka = None)),
-        ("another meaning of a window that has state", resized()),
-        ("image not allowed", edited(created(), |pipeline| pipeline.spec.image = Some("evil:1".to_owned()))),
-    ]
-}
-
-/// What cli-utils' kstatus makes of an object: the first rule that applies.
-fn kstatus(observed: &Observed, status: &StreamPipelineStatus) -> &'static str {
-    if observed.pipeline.metadata.generation != Some(status.observed_generation) {
-        return "InProgress";
-    }
-    let is = |kind| find(&status.conditions, kind).is_some_and(|condition| condition.status == "True");
-    match (is(Kind::Reconciling), is(Kind::Stalled), is(Kind::Ready)) {
-        (true, _, _) => "InProgress",
-        (_, true, _) => "Failed",
-        (_, _, true) => "Current",
-        _ => "InProgress",
-    }
-}
-
-#[test]
-fn the_status_in_each_situation() {
-    let mut text = String::new();
-    for (name, observed) in situations() {
-        let status = reported(&observed);
-        let ready = find(&status.conditions, Kind::Ready).expect("always there");
-        writeln!(text, "{name}: {} for kstatus", kstatus(&observed, &status)).expect("a text");
-        writeln!(
-            text,
-            "  READY {}  STATUS {}  REPLICAS {}  LAG {:?}  DLQ {:?}",
-            ready.status,
-            ready.reason,
-            status.ready.as_deref().unwrap_or("-"),
-            status.lag.as_ref().and_then(|lag| lag.records),
-            status.dead_letters,
-        )
-        .expect("a text");
-        writeln!(text, "  {}", ready.message).expect("a text");
-        let others = status.conditions.iter().filter(|condition| condition.type_ != "Ready");
-        let others =
-            others.map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason));
-        writeln!(text, "  {}", others.collect::<Vec<_>>().join(" ")).expect("a text");
-    }
-    insta::assert_snapshot!(text);
-}
-
-#[test]
-fn the_rules_of_kstatus_hold_in_each_situation() {
-    for (name, observed) in situations() {
-        let status = reported(&observed);
-        let generation = observed.pipeline.metadata.generation;
-        assert_eq!(Some(status.observed_generation), generation, "{name}");
-        assert!(
-            status.conditions.iter().all(|condition| condition.observed_generation == generation),
-            "{name}"
-        );
-        let has = |kind| find(&status.conditions, kind).is_some();
-        assert!(!(has(Kind::Reconciling) && has(Kind::Stalled)), "{name}");
-        let ready = find(&status.conditions, Kind::Ready).expect("always there");
-        assert_eq!(ready.status == "True", !has(Kind::Reconciling) && !has(Kind::Stalled), "{name}");
-        assert!(
-            status.conditions.iter().all(|condition| Reason::parse(&condition.reason).is_some()),
-            "{name}"
-        );
-    }
-}
+use situations::{missing_topic, problem, reported, running, secret, starting, suspended, with_problems};
 
 #[test]
 fn the_whole_status_of_a_running_pipeline() {
-    insta::assert_yaml_snapshot!(reported(&live(created(), 1)));
+    insta::assert_yaml_snapshot!(reported(&running()));
 }
 
 #[test]
@@ -233,7 +51,7 @@ fn numbers_are_written_at_most_every_30_seconds_and_only_when_they_moved() {
         }
         observed
     };
-    let first = live(created(), 1);
+    let first = running();
     let (status, counted) = observe(&first, &Counted::default());
     assert_eq!((status.lag.as_ref().and_then(|lag| lag.records), status.dead_letters), (Some(200), Some(6)));
     let soon = lag(after(written(first.clone(), &status), 29), 9_000, 5);
@@ -253,14 +71,114 @@ fn numbers_are_written_at_most_every_30_seconds_and_only_when_they_moved() {
 
 #[test]
 fn what_one_pod_does_not_know_is_unknown_and_not_less() {
-    let mut observed = live(created(), 1);
+    let mut observed = running();
     of(&mut observed, 1).pods[1].report.as_mut().expect("a report").lag.records = None;
     assert_eq!(reported(&observed).lag.and_then(|lag| lag.records), None);
 }
 
 #[test]
+fn what_a_pod_that_is_not_there_would_know_is_unknown() {
+    let first = running();
+    let seen = reported(&first);
+    let written = edited(after(first, 31), |pipeline| pipeline.status = Some(seen.clone()));
+    let mut lost = written.clone();
+    of(&mut lost, 1).pods.pop();
+    let status = reported(&lost);
+    assert_eq!((status.lag, status.rate), (None, None), "a pod is missing");
+    assert_eq!(status.watermark, seen.watermark, "event time has come so far all the same");
+    let silent = without_pods(written, 1);
+    let status = reported(&silent);
+    assert_eq!((status.lag, status.rate, status.dead_letters), (None, None, seen.dead_letters));
+}
+
+/// Times in a status have whole seconds, those of pods have milliseconds.
+#[test]
+fn a_pipeline_that_stands_still_is_not_written() {
+    let at = |mut observed: Observed| {
+        for pod in &mut of(&mut observed, 1).pods {
+            let report = pod.report.as_mut().expect("a report");
+            report.watermark_ms = Some(1_767_268_795_678);
+            report.oldest_snapshot_ms = Some(1_767_268_790_123);
+        }
+        observed
+    };
+    let first = at(running());
+    let written = serde_json::to_value(reported(&first)).expect("encodes");
+    let stored: StreamPipelineStatus = serde_json::from_value(written).expect("decodes");
+    let later = edited(after(first, 31), |pipeline| pipeline.status = Some(stored.clone()));
+    assert_eq!(merge_patch(&stored, &reported(&later)).expect("encodes"), None);
+}
+
+#[test]
+fn a_secret_that_is_missing_is_one_problem_however_often_it_is_told() {
+    let mut observed = with_pods(starting(), 1, UnitState::Restoring);
+    for pod in &mut of(&mut observed, 1).pods {
+        let report = pod.report.as_mut().expect("a report");
+        let message = "secret `my-kafka-access`: key `bootstrap.servers` is missing in the Kafka access secret at /etc/weir";
+        report.problems = vec![problem(Kind::ConfigValid, Some(Reason::SecretKeyMissing), false, message)];
+        report.secrets = vec![secret(&["bootstrap.servers"], None)];
+    }
+    let status = reported(&observed);
+    let ready = find(&status.conditions, Kind::Ready).expect("always there");
+    let wanted = "Secret `my-kafka-access` was not found or is empty: create it with the key `bootstrap.servers`; the pods see it by themselves";
+    assert_eq!((ready.reason.as_str(), ready.message.as_str()), ("SecretKeyMissing", wanted));
+    for pod in &mut of(&mut observed, 1).pods {
+        let report = pod.report.as_mut().expect("a report");
+        report.problems[0].message = "secret `another`: key `security.protocol` asks for TLS".to_owned();
+    }
+    let status = reported(&observed);
+    let ready = find(&status.conditions, Kind::Ready).expect("always there");
+    assert!(ready.message.ends_with("asks for TLS (and 1 more)"), "{}", ready.message);
+}
+
+#[test]
+fn a_pipeline_that_runs_says_what_is_live() {
+    let status = reported(&running());
+    let ready = find(&status.conditions, Kind::Ready).expect("always there");
+    assert_eq!(ready.message, "2 pods, 4 units live");
+    let events = events::events(&reported(&starting()), &status, &decide(&running()));
+    assert_eq!(events[0].note.as_deref(), Some("2 pods, 4 units live"));
+}
+
+#[test]
+fn references_are_listed_with_what_was_used_of_them() {
+    let with = |schema: &str, unused: &str| {
+        let mut observed = edited(created(), |pipeline| {
+            pipeline.spec.sources[0].schema =
+                serde_saphyr::from_str("configMapKeyRef: {name: click-schema, key: a.json}")
+                    .expect("a schema");
+        });
+        let entries =
+            [("a.json", schema), ("b.json", unused)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        observed.config_maps.insert("click-schema".to_owned(), entries.into());
+        observed
+    };
+    let hashes = |observed: &Observed| {
+        let references = reported(observed).references;
+        references
+            .into_iter()
+            .map(|reference| (reference.kind, reference.name, reference.hash))
+            .collect::<Vec<_>>()
+    };
+    let first = hashes(&with("{}", "{}"));
+    let names: Vec<(&str, &str, bool)> =
+        first.iter().map(|(kind, name, hash)| (kind.as_str(), name.as_str(), hash.is_some())).collect();
+    let window = ("StreamWindow", "per-user-5m", true);
+    let unknown = ("Secret", "my-kafka-access", false);
+    assert_eq!(names, [window, ("ConfigMap", "click-schema", true), unknown]);
+    assert_eq!(hashes(&with("{}", "[]")), first, "a key that nobody uses");
+    let other = hashes(&with(r#"{"type": "object"}"#, "{}"));
+    assert_eq!((other[0] == first[0], other[1] == first[1]), (true, false));
+    let mut missing = with("{}", "{}");
+    missing.config_maps.clear();
+    assert_eq!(hashes(&missing)[1].2, None, "what is missing is listed without a hash");
+    let told = situations::with_secret(running(), &secret(&[], Some("0a1b")));
+    assert_eq!(hashes(&told)[1].2.as_deref(), Some("0a1b"), "as the pods report it");
+}
+
+#[test]
 fn a_report_that_changes_nothing_is_no_patch() {
-    let observed = live(created(), 1);
+    let observed = running();
     let status = reported(&observed);
     let again = edited(after(observed, 5), |pipeline| pipeline.status = Some(status.clone()));
     assert_eq!(merge_patch(&status, &reported(&again)).expect("encodes"), None);
@@ -280,10 +198,9 @@ fn events_say_what_changed_once() {
         let events = events::events(&reported(before), &reported(observed), &decide(observed));
         events.into_iter().map(|event| event.reason).collect::<Vec<_>>()
     };
-    let running = live(created(), 1);
+    let running = running();
     assert_eq!(reasons(&starting(), &running), ["Running"]);
     assert_eq!(reasons(&running, &running), Vec::<String>::new());
-    let topic = problem(Kind::SourcesConnected, Some(Reason::TopicNotFound), false);
-    assert_eq!(reasons(&running, &with_problem(running.clone(), &topic)), ["TopicNotFound"]);
+    assert_eq!(reasons(&running, &with_problems(running.clone(), &[missing_topic()])), ["TopicNotFound"]);
     assert_eq!(reasons(&running, &suspended()), ["Drained", "Suspended"]);
 }

@@ -1,10 +1,11 @@
 //! The conditions: what holds, why, and what it waits on.
 
-use super::Facts;
 use super::problems::{Problem, problems};
+use super::{Facts, event_time};
 use crate::pipeline::observe::PodSeen;
 use crate::pipeline::plan::Phase;
-use control::status::{UnitState, UnitStatus};
+use control::call::bounded_message;
+use control::status::{MESSAGE_BYTES_MAX, UnitState, UnitStatus};
 use control::{Condition as Kind, Reason};
 use crds::condition::Verdict;
 use crds::pipeline::{Transition, TransitionKind, TransitionStep};
@@ -22,12 +23,14 @@ pub(super) fn verdicts(facts: &Facts<'_>, pods: &[PodSeen]) -> Vec<Verdict> {
         Verdict::new(Kind::Reconciling, reconciling, ready.reason, ready.message.clone()),
         Verdict::new(Kind::Stalled, stalled, ready.reason, ready.message.clone()),
     ];
-    let judged = !pods.is_empty() && pods.iter().all(PodSeen::live);
+    let unknown = unknown(facts, pods, &ready);
     verdicts.push(ready);
     verdicts.push(config_valid(facts, &problems));
-    for kind in [Kind::SourcesConnected, Kind::SinksConnected, Kind::Checkpointed, Kind::WatermarkAdvancing] {
-        verdicts.push(of_pods(kind, &problems, judged));
+    for kind in [Kind::SourcesConnected, Kind::SinksConnected, Kind::Checkpointed] {
+        verdicts.push(of_pods(kind, &problems, unknown.as_ref()));
     }
+    let by_pods = of_pods(Kind::WatermarkAdvancing, &problems, unknown.as_ref());
+    verdicts.push(if by_pods.holds == Some(true) { event_time::moves(facts, pods) } else { by_pods });
     verdicts
 }
 
@@ -43,36 +46,76 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
         );
     }
     if let Err(invalid) = facts.desired {
-        return verdict(false, invalid.reason, invalid.message.clone());
+        return verdict(false, invalid.reason, with_what_runs(&invalid.message, facts, pods));
     }
     if let Some(failure) = facts.failure {
-        return verdict(false, Reason::Deploying, control::call::bounded_message(failure.to_owned()));
+        return verdict(false, Reason::Deploying, bounded_message(failure.to_owned()));
     }
     if phase == Phase::Suspended {
-        return verdict(
-            true,
-            Reason::Suspended,
-            "suspended as asked; state and positions are kept".to_owned(),
-        );
+        return verdict(true, Reason::Suspended, suspended(facts).to_owned());
     }
     let mut blocking = problems.iter().filter(|problem| problem.condition != Kind::WatermarkAdvancing);
     if let Some(first) = blocking.next() {
         let more = blocking.count();
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        return verdict(false, first.reason, format!("{}{more}", first.message));
+        return verdict(false, first.reason, with_more(&first.message, &more));
     }
     if let Some(transition) = &facts.decision.intent.transition {
         return verdict(false, reason(facts, transition), waits_on(facts, pods));
     }
+    running(facts, pods)
+}
+
+fn suspended(facts: &Facts<'_>) -> &'static str {
+    match facts.decision.intent.generation {
+        Some(_) => "suspended as asked; state and positions are kept",
+        None => "suspended as asked; it has not run yet",
+    }
+}
+
+/// Says the number of other problems, whatever has to be cut for it.
+fn with_more(message: &str, more: &str) -> String {
+    let room = MESSAGE_BYTES_MAX - more.len();
+    let end = (0..=room.min(message.len())).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{more}", &message[..end])
+}
+
+/// Nothing is wrong and nothing is being changed: is every unit live?
+fn running(facts: &Facts<'_>, pods: &[PodSeen]) -> Verdict {
     let wanted = facts.desired.as_ref().map_or(0, |desired| desired.shape.replicas as usize);
     let is_live = |unit: &UnitStatus| unit.state == UnitState::Live;
     let not_live = pods.iter().filter(|pod| !pod.live()).filter_map(|pod| rest(pod, &is_live));
     let not_live: Vec<String> = not_live.collect();
     if not_live.is_empty() && pods.len() == wanted {
-        return verdict(true, Reason::Running, String::new());
+        return Verdict::new(Kind::Ready, true, Reason::Running, what_is_live(pods));
     }
     let missing = wanted.saturating_sub(pods.len());
-    verdict(false, Reason::Deploying, format!("waits for pods to go on: {}", named(&not_live, missing)))
+    let message = format!("waits for pods to go on: {}", named(&not_live, missing));
+    Verdict::new(Kind::Ready, false, Reason::Deploying, message)
+}
+
+/// What works, in numbers. How many units a pod has is known by its own word only.
+fn what_is_live(pods: &[PodSeen]) -> String {
+    let silent: Vec<String> = pods.iter().filter(|pod| pod.silent()).map(|pod| pod.name.clone()).collect();
+    let units: usize =
+        pods.iter().filter_map(|pod| pod.report.as_ref()).map(|report| report.units.len()).sum();
+    let count = counted(pods.len(), "pod");
+    if silent.is_empty() {
+        return format!("{count}, {} live", counted(units, "unit"));
+    }
+    format!("{count} live; no answer just now, although ready: {}", named(&silent, 0))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// What is wrong with the spec keeps nothing from running that runs already.
+fn with_what_runs(message: &str, facts: &Facts<'_>, pods: &[PodSeen]) -> String {
+    if !all_live(facts, pods) {
+        return message.to_owned();
+    }
+    bounded_message(format!("{message}\nwhat ran before goes on: {}", what_is_live(pods)))
 }
 
 /// The reason of a change that goes on.
@@ -161,7 +204,8 @@ fn named(pods: &[String], missing: usize) -> String {
 /// The user has to act: the spec is wrong, a problem does not go away by itself, or a change does not get anywhere.
 fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     let deleting = facts.decision.phase == Phase::Deleting;
-    !deleting && (facts.desired.is_err() || problems.iter().any(|problem| problem.permanent) || late(facts))
+    let hopeless = |problem: &Problem| problem.permanent && problem.condition != Kind::WatermarkAdvancing;
+    !deleting && (facts.desired.is_err() || problems.iter().any(hopeless) || late(facts))
 }
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {
@@ -172,18 +216,36 @@ fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {
         }
         _ => match problems.iter().find(|problem| problem.condition == Kind::ConfigValid) {
             Some(problem) => Verdict::new(Kind::ConfigValid, false, problem.reason, problem.message.clone()),
-            None => Verdict::new(Kind::ConfigValid, true, Reason::Running, String::new()),
+            None => Verdict::new(Kind::ConfigValid, true, Reason::Running, "the spec makes a valid plan"),
         },
     }
 }
 
-/// A condition that only pods can judge: False by a problem, True while all are live, else unknown.
-fn of_pods(kind: Kind, problems: &[Problem], judged: bool) -> Verdict {
-    match problems.iter().find(|problem| problem.condition == kind) {
-        Some(problem) => Verdict::new(kind, false, problem.reason, problem.message.clone()),
-        None if judged => Verdict::new(kind, true, Reason::Running, String::new()),
-        None => {
-            Verdict::new(kind, None, Reason::Deploying, "not known while not every pod is live".to_owned())
-        }
+/// Why nobody can judge what only pods can; none while all of them are live.
+fn unknown(facts: &Facts<'_>, pods: &[PodSeen], ready: &Verdict) -> Option<(Reason, &'static str)> {
+    if facts.decision.phase == Phase::Suspended {
+        return Some((Reason::Suspended, "not known while the pipeline is suspended"));
+    }
+    if pods.is_empty() {
+        return Some((ready.reason, "not known while no pod runs"));
+    }
+    (!all_live(facts, pods)).then_some((Reason::Deploying, "not known while not every pod is live"))
+}
+
+/// Every pod that the StatefulSet wants is there and live.
+fn all_live(facts: &Facts<'_>, pods: &[PodSeen]) -> bool {
+    let number = facts.decision.intent.generation;
+    let wanted = number.and_then(|number| facts.observed.generation(number)?.replicas).unwrap_or_default();
+    !pods.is_empty()
+        && pods.len() >= usize::try_from(wanted).unwrap_or_default()
+        && pods.iter().all(PodSeen::live)
+}
+
+/// A condition that only pods can judge: False by a problem, else unknown or True.
+fn of_pods(kind: Kind, problems: &[Problem], unknown: Option<&(Reason, &'static str)>) -> Verdict {
+    match (problems.iter().find(|problem| problem.condition == kind), unknown) {
+        (Some(problem), _) => Verdict::new(kind, false, problem.reason, problem.message.clone()),
+        (None, Some((reason, why))) => Verdict::new(kind, None, *reason, *why),
+        (None, None) => Verdict::new(kind, true, Reason::Running, "no pod reports a problem"),
     }
 }

@@ -202,6 +202,10 @@ impl KafkaIo for Io {
         Ok(Some(info))
     }
 
+    fn address(&self) -> Option<&str> {
+        Some(&self.settings.bootstrap_servers)
+    }
+
     fn topics(&mut self) -> Result<Vec<String>, IoError> {
         let mut names: Vec<String> = self
             .wire

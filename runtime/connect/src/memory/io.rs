@@ -328,6 +328,10 @@ impl KafkaIo for Io {
         self.request(Operation::Describe, "describe", |state| Ok(state.info(topic)))
     }
 
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
     fn topics(&mut self) -> Result<Vec<String>, IoError> {
         self.request(Operation::Describe, "topics", |state| Ok(state.topics.keys().cloned().collect()))
     }
