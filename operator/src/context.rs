@@ -1,5 +1,6 @@
 //! What every reconcile needs: the client, the pods, the settings, and memory that only speeds up or smooths.
 
+use crate::backoff;
 use crate::metrics::Metrics;
 use crate::pipeline::report::Counted;
 use crate::pods::Pods;
@@ -12,10 +13,6 @@ use std::time::Duration;
 
 /// Name under which the operator owns fields of objects.
 pub const FIELD_MANAGER: &str = "weir-operator";
-/// First pause after a failed reconcile; it doubles with each further failure.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause after failed reconciles.
-const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// An error with everything that caused it, in one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -62,13 +59,12 @@ impl Context {
         }
     }
 
-    /// How long to wait after the failure of `key`: exponential, with a cap.
+    /// How long to wait after the failure of `key`.
     pub fn pause_after_failure(&self, key: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key.to_owned()).or_default();
-        let pause = PAUSE_FIRST.saturating_mul(1 << (*count).min(6));
-        *count += 1;
-        pause.min(PAUSE_MAX)
+        *count = count.saturating_add(1);
+        backoff::after_failures(key, *count)
     }
 
     /// The failures of `key` are over.
@@ -88,5 +84,11 @@ impl Context {
             Some(counted) => all.insert(uid.to_owned(), counted),
             None => all.remove(uid),
         };
+    }
+
+    /// Forgets everything: while another operator works, what was remembered grows old.
+    pub fn forget(&self) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

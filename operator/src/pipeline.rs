@@ -74,6 +74,11 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
     let decision = plan::plan(&observed, &desired);
     let work = build::build(&observed, &desired, &decision, &context.settings).map_err(Error::Build)?;
     let applied = apply::apply(&observed, &decision.intent, work, context).await;
+    // No Job can be made in a namespace that is being deleted, and nobody is to wait for one.
+    if observed.deleting() && applied.as_ref().is_err_and(apply::namespace_goes) {
+        apply::release(&observed.pipeline, context).await.map_err(Error::Apply)?;
+        return Ok(Action::await_change());
+    }
     if let Err(error) = &applied
         && !error.after_intent()
     {

@@ -49,6 +49,9 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
+    if result.is_ok() {
+        context.shared.succeeded(&key(&object));
+    }
     result.map(|()| Action::await_change())
 }
 
@@ -113,10 +116,14 @@ pub fn after_failure(
     error: &Error,
     context: Arc<WindowContext>,
 ) -> Action {
-    let key = format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let key = key(&object);
     let pause = context.shared.pause_after_failure(&key);
     tracing::warn!(window = key, error = with_causes(error), ?pause, "reconcile failed");
     Action::requeue(pause)
+}
+
+fn key(object: &DeserializeGuard<StreamWindow>) -> String {
+    format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn unseen() -> StreamWindowStatus {
