@@ -68,8 +68,12 @@ control_plane_ready() {
   running kube-scheduler >/dev/null
 }
 
-# Stops the API server alone, as if it were away; everything else goes on and waits for it.
-stop_apiserver() { stop kube-apiserver "$((DEADLINE_STOP / 2))"; }
+# Kills the API server alone, as if it were away: one that ends in order tells everybody not to ask it any more. The rest
+# goes on and waits for it.
+stop_apiserver() {
+  signal kube-apiserver KILL
+  stop kube-apiserver
+}
 
 start_apiserver_again() {
   start_apiserver

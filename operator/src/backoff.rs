@@ -8,9 +8,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest pause of an object whose reconciles fail.
 const OBJECT_MAX: Duration = Duration::from_mins(1);
-/// Longest pause of watches that fail. They share one, because every watch of a controller waits for the one that
-/// fails; so it is short enough that an API server that comes back is noticed at once.
-const WATCH_MAX: Duration = Duration::from_secs(4);
+/// Longest pause of watches that fail. All watches of a controller wait for the one that fails, and when the API server
+/// was away for all of them, one after the other. So it is short: one that comes back is noticed within seconds.
+const WATCH_MAX: Duration = Duration::from_secs(1);
 
 /// The pause after this many failures in a row of the object `key`. Equal objects wait equally long; different ones
 /// between half as long and as long, so that what failed together is not tried again together.

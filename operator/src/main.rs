@@ -24,8 +24,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    let filter =
-        EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info,kube_client=warn"));
+    let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| "info".to_owned());
+    // A request that fails is said by whoever sent it; the client says it once more.
+    let filter = EnvFilter::new(format!("kube_client=warn,kube_client::client::builder=off,{filter}"));
     tracing_subscriber::fmt().with_env_filter(filter).json().with_writer(std::io::stderr).init();
     // The one TLS provider of the process; an error means that somebody installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -13,9 +13,9 @@ pub mod validate;
 
 use crate::context::{Context, with_causes};
 use crds::StreamPipeline;
-use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,8 +55,9 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.metrics.reconciled("StreamPipeline", result.is_ok(), began.elapsed());
-    if result.is_ok() {
-        context.succeeded(&key(&object));
+    match &result {
+        Ok(_) => context.succeeded(&key(&object)),
+        Err(error) => context.complain(&key(&object), &object.object_ref(&()), error).await,
     }
     result
 }

@@ -49,8 +49,9 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
-    if result.is_ok() {
-        context.shared.succeeded(&key(&object));
+    match &result {
+        Ok(()) => context.shared.succeeded(&key(&object)),
+        Err(error) => context.shared.complain(&key(&object), &object.object_ref(&()), error).await,
     }
     result.map(|()| Action::await_change())
 }

@@ -35,6 +35,8 @@ pub struct Objects {
     pub away: bool,
     /// The namespace is being deleted: nothing new can be made in it.
     pub terminating: bool,
+    /// No write is valid; events are.
+    pub refuses: bool,
 }
 
 /// The server; clones share the objects.
@@ -115,6 +117,9 @@ impl Objects {
         if target.folder.ends_with("/events") {
             self.events += 1;
             return (StatusCode::CREATED, body);
+        }
+        if self.refuses {
+            return failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
         }
         let number = self.writes;
         self.writes += 1;

@@ -20,7 +20,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::events::{Recorder, Reporter};
 use operator::context::Context;
 use operator::metrics::Metrics;
-use operator::pipeline::reconcile;
+use operator::pipeline::{after_failure, reconcile};
 use operator::pods::Pods;
 use operator::settings::Settings;
 use pods::Kubelet;
@@ -204,6 +204,23 @@ async fn a_pipeline_disappears_from_a_namespace_that_is_being_deleted() {
     world.api.objects().delete(PIPELINES, "clicks");
     world.until(|world| world.pipeline().is_none()).await;
     assert_eq!(world.api.objects().all("jobs"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn failures_that_do_not_end_are_said_in_events_now_and_then() {
+    prepare();
+    let world = World::new();
+    let context = world.operator();
+    let object: DeserializeGuard<StreamPipeline> =
+        serde_json::from_value(world.pipeline().expect("it exists")).expect("an object");
+    let object = Arc::new(object);
+    world.api.objects().refuses = true;
+    for look in 1..=40 {
+        let error = reconcile(object.clone(), context.clone()).await.expect_err("nothing can be written");
+        after_failure(object.clone(), &error, context.clone());
+        let said = [4, 8, 16, 32].into_iter().filter(|failures| *failures <= look).count();
+        assert_eq!(world.api.objects().events, said, "after {look}");
+    }
 }
 
 #[tokio::test]
