@@ -35,13 +35,17 @@ start_apiserver() {
     "${AUDIT_FLAGS[@]}"
 }
 
-# WEIR_BED_AUDIT=1 writes who did what to logs/audit.log; a path names a policy of the caller's own.
+# Who did what, in files of a bounded size. A path in WEIR_BED_AUDIT names a policy of the caller's own; 0 is none.
 AUDIT_FLAGS=()
-case ${WEIR_BED_AUDIT:-} in
-  "" | 0) ;;
-  1) AUDIT_FLAGS=(--audit-log-path "$LOGS/audit.log" --audit-policy-file "$BED_DIR/cluster/audit-policy.yaml") ;;
-  *) AUDIT_FLAGS=(--audit-log-path "$LOGS/audit.log" --audit-policy-file "$WEIR_BED_AUDIT") ;;
+case ${WEIR_BED_AUDIT:-1} in
+  0) ;;
+  1) AUDIT_POLICY=$BED_DIR/cluster/audit-policy.yaml ;;
+  *) AUDIT_POLICY=$WEIR_BED_AUDIT ;;
 esac
+if [[ -n ${AUDIT_POLICY:-} ]]; then
+  AUDIT_FLAGS=(--audit-policy-file "$AUDIT_POLICY" --audit-log-path "$AUDIT_LOG"
+    --audit-log-maxsize 100 --audit-log-maxbackup 3)
+fi
 
 start_controller_manager() {
   spawn kube-controller-manager "$(go_dir kubernetes)/kube-controller-manager" \
@@ -62,6 +66,18 @@ control_plane_ready() {
   wait_for kube-apiserver kubectl_admin get --raw /readyz
   wait_for kube-controller-manager kubectl_admin get serviceaccount default --namespace default
   running kube-scheduler >/dev/null
+}
+
+# Kills the API server alone, as if it were away: one that ends in order tells everybody not to ask it any more. The rest
+# goes on and waits for it.
+stop_apiserver() {
+  signal kube-apiserver KILL
+  stop kube-apiserver
+}
+
+start_apiserver_again() {
+  start_apiserver
+  wait_for kube-apiserver kubectl_admin get --raw /readyz
 }
 
 stop_control_plane() {

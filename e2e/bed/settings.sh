@@ -17,6 +17,7 @@ readonly RUN=$CACHE/run
 readonly LOGS=$RUN/logs
 readonly PIDS=$RUN/pids
 readonly PKI=$RUN/pki
+readonly AUDIT_LOG=$LOGS/audit.log
 readonly ADMIN_KUBECONFIG=$RUN/kubeconfig
 # Sockets have names of at most 107 bytes: they live on a short path.
 readonly SOCKETS=/run/weir-bed

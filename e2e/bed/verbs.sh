@@ -112,6 +112,7 @@ verb_env() {
     printf 'export KUBECONFIG=%q\n' "$ADMIN_KUBECONFIG"
     printf 'export PATH=%q:%q:$PATH\n' "$(go_dir kubernetes)" "$(go_dir helm)"
     if [[ -n $kafka ]]; then printf 'export KAFKA_IN_CLUSTER=%q\n' "$KAFKA_FOR_PODS"; fi
+    if [[ -e $AUDIT_LOG ]]; then printf 'export AUDIT_LOG=%q\n' "$AUDIT_LOG"; fi
   fi
 }
 
@@ -153,6 +154,22 @@ verb_kafka() {
       build_kafka
       phase "kafka" "$DEADLINE_START" start_kafka_whole
       ;;
+  esac
+}
+
+verb_apiserver() {
+  case ${1:-} in
+    stop | start) ;;
+    *)
+      usage >&2
+      exit "$EXIT_USAGE"
+      ;;
+  esac
+  exclusively
+  bridge_exists || fail "no cluster runs; start it with: $BED up cluster"
+  case $1 in
+    stop) phase "api server stop" "$DEADLINE_STOP" stop_apiserver ;;
+    start) phase "api server start" "$DEADLINE_READY" start_apiserver_again ;;
   esac
 }
 

@@ -28,6 +28,7 @@ check_acceptance() {
   phase 'audit: plain workers' 15m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
     --restart-broker 'e2e/bed/bed kafka restart'
   phase 'sink stalled for 5 minutes' 15m stalled_sink 300
+  if on_the_bed; then acceptance_cluster; fi
   bed_is_down
 }
 

@@ -26,8 +26,30 @@ check_cluster() {
   phase 'cluster: demo' 10m e2e/demo up
   phase 'cluster: samples' 10m e2e/cluster/samples "$(program weir)"
   phase 'cluster: bad input' 10m e2e/cluster/bad-input
+  phase 'cluster: broken objects' 10m e2e/cluster/broken
   phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline
+  if on_the_bed; then
+    phase 'cluster: two operators' 10m e2e/cluster/operator
+  fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
     --rate 1000 --seconds 60 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 3
+  if on_the_bed; then
+    phase 'cluster: rights' 10m e2e/cluster/rbac
+  fi
+  phase 'cluster: uninstall' 10m e2e/cluster/uninstall
   phase 'cluster: demo down' 5m e2e/demo down
+}
+
+# What the operator needs and how fast it is, on the bed; installed anew.
+acceptance_cluster() {
+  phase 'cluster: install' 5m e2e/cluster/install
+  phase 'cluster: broken objects' 10m e2e/cluster/broken --limits
+  phase 'cluster: two operators' 10m e2e/cluster/operator --limits
+  phase 'cluster: many pipelines' 75m e2e/cluster/scale
+  phase 'cluster: uninstall' 10m e2e/cluster/uninstall
+}
+
+# The API server of somebody else is not stopped, and who did what there is not known.
+on_the_bed() {
+  [ -n "${AUDIT_LOG:-}" ]
 }

@@ -18,7 +18,7 @@ install_yaml() {
     echo '# kubectl apply -f config/install.yaml'
     printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: weir-system\n'
     printf '  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'
-    template --namespace weir-system --set crds.keep=false |
+    template --namespace weir-system --set crds.keep=false --no-hooks |
       grep -v -e 'helm.sh/chart:' -e '^# Source:' |
       sed 's|app.kubernetes.io/managed-by: Helm|app.kubernetes.io/managed-by: kubectl|'
   } >"$1"

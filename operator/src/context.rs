@@ -1,21 +1,24 @@
 //! What every reconcile needs: the client, the pods, the settings, and memory that only speeds up or smooths.
 
+use crate::backoff;
 use crate::metrics::Metrics;
 use crate::pipeline::report::Counted;
 use crate::pods::Pods;
 use crate::settings::Settings;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::{Event, EventType, Recorder};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Name under which the operator owns fields of objects.
 pub const FIELD_MANAGER: &str = "weir-operator";
-/// First pause after a failed reconcile; it doubles with each further failure.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause after failed reconciles.
-const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Longest note of an event that the API server takes, in bytes.
+const NOTE_BYTES_MAX: usize = 1_000;
+/// Failures in a row after which an event says so. Fewer are an API server or a network that was busy.
+const FAILURES_TO_SAY: u32 = 4;
 
 /// An error with everything that caused it, in one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -23,6 +26,11 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
+        // What the API server says is meant for people; what the client makes of it is not.
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            text.push_str(&status.message);
+            return text;
+        }
         text.push_str(&error.to_string());
         cause = error.source();
     }
@@ -62,13 +70,35 @@ impl Context {
         }
     }
 
-    /// How long to wait after the failure of `key`: exponential, with a cap.
+    /// How long to wait after the failure of `key`.
     pub fn pause_after_failure(&self, key: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key.to_owned()).or_default();
-        let pause = PAUSE_FIRST.saturating_mul(1 << (*count).min(6));
-        *count += 1;
-        pause.min(PAUSE_MAX)
+        *count = count.saturating_add(1);
+        backoff::after_failures(key, *count)
+    }
+
+    /// Says in an event that the reconciles of an object fail again and again: its status may be what cannot be written.
+    /// Said when it has failed some times, and each time that has doubled.
+    pub async fn complain(&self, key: &str, about: &ObjectReference, error: &(dyn std::error::Error + Sync)) {
+        let failures =
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(key).map_or(1, |n| n + 1);
+        if failures < FAILURES_TO_SAY || !failures.is_power_of_two() {
+            return;
+        }
+        let mut note = with_causes(error);
+        note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+        let event = Event {
+            type_: EventType::Warning,
+            reason: "ReconcileFailed".to_owned(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        // An event is a courtesy: the log says the same.
+        if let Err(error) = self.recorder.publish(&event, about).await {
+            tracing::debug!(key, error = with_causes(&error), "an event was not written");
+        }
     }
 
     /// The failures of `key` are over.
@@ -88,5 +118,11 @@ impl Context {
             Some(counted) => all.insert(uid.to_owned(), counted),
             None => all.remove(uid),
         };
+    }
+
+    /// Forgets everything: while another operator works, what was remembered grows old.
+    pub fn forget(&self) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

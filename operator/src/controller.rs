@@ -1,6 +1,8 @@
 //! The controllers: what is watched, and which object each change wakes.
 
+use crate::backoff;
 use crate::context::{Context, with_causes};
+use crate::lease::{Elector, Handles, Term, Timing};
 use crate::metrics::Metrics;
 use crate::pipeline::{PIPELINE_LABEL, references};
 use crate::pods::Pods;
@@ -11,21 +13,25 @@ use crate::{pipeline, pods, window};
 use control::Condition as Kind;
 use crds::condition::find;
 use crds::{StreamPipeline, StreamWindow};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::controller::Config;
+use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Reconciles of one kind that run at the same time.
 const RECONCILES_AT_ONCE: u16 = 16;
+/// How long reconciles that have begun may take to end when the process ends.
+const END_DEADLINE: Duration = Duration::from_secs(10);
 
 type Pipeline = DeserializeGuard<StreamPipeline>;
 type Window = DeserializeGuard<StreamWindow>;
@@ -50,7 +56,7 @@ pub enum Error {
     Serve(#[source] serve::Error),
 }
 
-/// Runs until the process is told to end, and finishes the reconciles that have begun.
+/// Runs until the process is told to end; finishes the reconciles that have begun, then lets another operator begin.
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let client = Client::try_default().await.map_err(Error::Cluster)?;
     let metrics = Metrics::new().map_err(Error::Metrics)?;
@@ -58,27 +64,51 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let reporter = Reporter { controller: "weir-operator".to_owned(), instance: None };
     let recorder = Recorder::new(client.clone(), reporter);
     let (health_address, metrics_address) = (settings.health_address, settings.metrics_address);
+    let term = Term::default();
+    let handles = Handles { term: term.clone(), recorder: recorder.clone(), metrics: metrics.clone() };
+    let elector = elector(&client, &settings, handles);
     let context = Arc::new(Context::new(client, pods, recorder, settings, metrics.clone()));
     let (stop, stopped) = watch::channel(false);
+    let (finish, finished) = watch::channel(false);
     let readiness = Readiness::default();
     let work = async {
-        let controllers = controllers(context, readiness.clone(), stopped.clone());
         let signal = async {
-            let result = termination().await;
+            let result = tokio::select! {
+                result = termination() => result,
+                // Without its servers the process would not be noticed to work.
+                () = turned(stopped.clone()) => Ok(()),
+            };
             readiness.set(false);
             tracing::info!("the process is told to end");
             // Nobody listens any more when everything has ended already.
             let _ = stop.send(true);
             result
         };
-        tokio::join!(controllers, signal).1
+        let controllers = controllers(context, term, readiness.clone(), stopped.clone());
+        let result = tokio::join!(controllers, signal).1;
+        let _ = finish.send(true);
+        result
     };
     let health = serve::health(health_address, readiness.clone(), stopped.clone());
     let numbers = serve::metrics(metrics_address, metrics, stopped.clone());
-    let served = async { tokio::try_join!(health, numbers).map_err(Error::Serve) };
-    tokio::select! {
-        result = async { tokio::join!(work, served) } => result.0.and(result.1.map(drop)),
-    }
+    let served = async {
+        let result = tokio::try_join!(health, numbers).map_err(Error::Serve);
+        let _ = stop.send(true);
+        result
+    };
+    let (worked, served, ()) = tokio::join!(work, served, elector.run(finished));
+    served.map(drop).and(worked)
+}
+
+fn elector(client: &Client, settings: &Settings, handles: Handles) -> Elector {
+    let namespace = settings.lease_namespace.as_deref().unwrap_or(client.default_namespace());
+    let me = Elector::identity(&settings.identity);
+    Elector::new(client.clone(), namespace, &settings.lease, me, Timing::default(), handles)
+}
+
+/// Ends when the value turns true, or nobody is left who could turn it.
+async fn turned(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 async fn termination() -> Result<(), Error> {
@@ -101,17 +131,21 @@ fn api<K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
     }
 }
 
-async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch::Receiver<bool>) {
+/// Everything is watched all the time, so that an operator that begins to lead knows all objects; what is woken while
+/// another one leads is passed over, and all of it is woken when a term begins.
+async fn controllers(
+    context: Arc<Context>,
+    term: Term,
+    readiness: Readiness,
+    stopped: watch::Receiver<bool>,
+) {
     let ours = watcher::Config::default().labels(PIPELINE_LABEL);
-    let stop = |mut stopped: watch::Receiver<bool>| async move {
-        // An error means that the sender is gone, which is the end as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
     let config = Config::default().concurrency(RECONCILES_AT_ONCE);
     let pipelines =
         Controller::new(api::<Pipeline>(&context), watcher::Config::default()).with_config(config.clone());
     let store = pipelines.store();
     let (of_windows, of_maps) = (store.clone(), store.clone());
+    let in_office = term.clone();
     let pipelines = pipelines
         .owns(api::<StatefulSet>(&context), ours.clone())
         .owns(api::<Job>(&context), ours.clone())
@@ -122,27 +156,76 @@ async fn controllers(context: Arc<Context>, readiness: Readiness, stopped: watch
         .watches(api::<PartialObjectMeta<ConfigMap>>(&context), watcher::Config::default(), move |map| {
             users_of_map(&of_maps, &map)
         })
-        .graceful_shutdown_on(stop(stopped.clone()))
-        .run(pipeline::reconcile, pipeline::after_failure, context.clone())
-        .for_each(async |result| log(result.map(drop)));
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("pipelines"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(in_office.clone(), pipeline::reconcile(object, context)),
+            pipeline::after_failure,
+            context.clone(),
+        );
     let windows = Controller::new(api::<Window>(&context), watcher::Config::default()).with_config(config);
     let window_store = windows.store();
     let (tell_listed, listed) = watch::channel(false);
     let window_context =
         Arc::new(WindowContext { shared: context.clone(), pipelines: store.clone(), listed });
+    let in_office = term.clone();
     let windows = windows
         .watches(api::<Pipeline>(&context), watcher::Config::default(), |pipeline| windows_of(&pipeline))
-        .graceful_shutdown_on(stop(stopped.clone()))
-        .run(window::reconcile, window::after_failure, window_context)
-        .for_each(async |result| log(result.map(drop)));
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("windows"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(in_office.clone(), window::reconcile(object, context)),
+            window::after_failure,
+            window_context,
+        );
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
         // Nobody listens any more when everything has ended already.
         let _ = tell_listed.send(listed.0.is_ok());
         readiness.set(listed.0.is_ok() && listed.1.is_ok() && !*stopped.borrow());
     };
-    let counting = count(&store, &context.metrics, stopped.clone());
-    tokio::join!(pipelines, windows, ready, counting);
+    let beside = async {
+        let beside =
+            async { tokio::join!(ready, count(&store, &context.metrics, &term), forget(&context, &term)) };
+        tokio::select! {
+            _ = beside => {}
+            () = turned(stopped.clone()) => {}
+        }
+    };
+    tokio::join!(ends(pipelines, stopped.clone()), ends(windows, stopped.clone()), beside);
+}
+
+/// A reconcile of the operator that leads. Whoever does not lead leaves the object alone.
+async fn led<E>(term: Term, reconcile: impl Future<Output = Result<Action, E>>) -> Result<Action, E> {
+    term.during(reconcile).await.unwrap_or_else(|| Ok(Action::await_change()))
+}
+
+/// Runs a controller until the process ends. Reconciles that have begun get a while to end; what they leave is as if
+/// the process had been killed.
+async fn ends<T, E: std::error::Error>(
+    controller: impl Stream<Item = Result<T, E>>,
+    stopped: watch::Receiver<bool>,
+) {
+    let too_long = async {
+        turned(stopped).await;
+        tokio::time::sleep(END_DEADLINE).await;
+    };
+    tokio::select! {
+        () = controller.for_each(async |result| log(result.map(drop))) => {}
+        () = too_long => tracing::warn!("reconciles that have begun are abandoned"),
+    }
+}
+
+/// What was remembered in one term is not used in the next.
+async fn forget(context: &Context, term: &Term) {
+    let mut terms = pin!(term.begins());
+    while terms.next().await.is_some() {
+        context.forget();
+        term.over().await;
+        context.forget();
+    }
 }
 
 /// What the runtime of the controllers reports besides failed reconciles, which are logged where they are handled.
@@ -152,13 +235,14 @@ fn log<E: std::error::Error>(result: Result<(), E>) {
     }
 }
 
-/// Keeps the number of pipelines by status.
-async fn count(store: &Store<Pipeline>, metrics: &Metrics, mut stopped: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
+/// Keeps the number of pipelines by status; of several operators the one that leads has it.
+async fn count(store: &Store<Pipeline>, metrics: &Metrics, term: &Term) {
+    let mut tick = tokio::time::interval(Duration::from_secs(10));
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            _ = stopped.wait_for(|stop| *stop) => return,
+        tick.tick().await;
+        if !term.lasts() {
+            metrics.count_pipelines(std::iter::empty());
+            continue;
         }
         let pipelines = store.state();
         let status = |pipeline: &Arc<Pipeline>| {

@@ -1,7 +1,7 @@
 //! What the operator counts.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub struct Metrics {
     seconds: HistogramVec,
     operations: IntCounterVec,
     pipelines: IntGaugeVec,
+    leader: IntGauge,
 }
 
 impl Metrics {
@@ -43,12 +44,17 @@ impl Metrics {
                 Opts::new("weir_operator_pipelines", "Pipelines by the reason of their Ready condition."),
                 &["status"],
             )?,
+            leader: IntGauge::new(
+                "weir_operator_leader",
+                "1 while this operator is the one that works, else 0.",
+            )?,
             registry,
         };
         metrics.registry.register(Box::new(metrics.reconciles.clone()))?;
         metrics.registry.register(Box::new(metrics.seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.operations.clone()))?;
         metrics.registry.register(Box::new(metrics.pipelines.clone()))?;
+        metrics.registry.register(Box::new(metrics.leader.clone()))?;
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
     }
@@ -68,6 +74,11 @@ impl Metrics {
     pub fn count_pipelines<'a>(&self, statuses: impl Iterator<Item = &'a str>) {
         self.pipelines.reset();
         statuses.for_each(|status| self.pipelines.with_label_values(&[status]).inc());
+    }
+
+    /// Whether this operator is the one that works.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// The text that Prometheus reads.

@@ -14,9 +14,9 @@ pub mod validate;
 use crate::context::{Context, with_causes};
 use crate::unreadable;
 use crds::StreamPipeline;
-use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,8 +61,9 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.metrics.reconciled("StreamPipeline", result.is_ok(), began.elapsed());
-    if result.is_ok() {
-        context.succeeded(&key(&object));
+    match &result {
+        Ok(_) => context.succeeded(&key(&object)),
+        Err(error) => context.complain(&key(&object), &object.object_ref(&()), error).await,
     }
     result
 }
@@ -87,6 +88,11 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
     let decision = plan::plan(&observed, &desired);
     let work = build::build(&observed, &desired, &decision, &context.settings).map_err(Error::Build)?;
     let applied = apply::apply(&observed, &decision.intent, work, context).await;
+    // No Job can be made in a namespace that is being deleted, and nobody is to wait for one.
+    if observed.deleting() && applied.as_ref().is_err_and(apply::namespace_goes) {
+        apply::release(&observed.pipeline, context).await.map_err(Error::Apply)?;
+        return Ok(Action::await_change());
+    }
     if let Err(error) = &applied
         && !error.after_intent()
     {

@@ -24,6 +24,15 @@ pub struct Settings {
     /// for each pipeline; none when it is not given.
     #[arg(long, env = "WEIR_NETWORK_POLICY_FOR")]
     pub network_policy_for: Option<String>,
+    /// Name of the Lease that decides which of several operators works; those with equal names compete.
+    #[arg(long, env = "WEIR_LEASE", default_value = "weir-operator")]
+    pub lease: String,
+    /// Namespace of the Lease; the one that the operator runs in when it is not given.
+    #[arg(long, env = "WEIR_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// What the holder of the Lease is called, before a number drawn by chance; in a pod its name.
+    #[arg(long, env = "WEIR_IDENTITY", default_value = "weir-operator")]
+    pub identity: String,
     /// Where `/health` and `/ready` are served.
     #[arg(long, env = "WEIR_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,

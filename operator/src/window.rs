@@ -58,6 +58,10 @@ pub async fn reconcile(
     let began = Instant::now();
     let result = step(&object, &context).await;
     context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
+    match &result {
+        Ok(()) => context.shared.succeeded(&key(&object)),
+        Err(error) => context.shared.complain(&key(&object), &object.object_ref(&()), error).await,
+    }
     result.map(|()| Action::requeue(LOOK_AGAIN))
 }
 
@@ -111,10 +115,14 @@ pub fn after_failure(
     error: &Error,
     context: Arc<WindowContext>,
 ) -> Action {
-    let key = format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let key = key(&object);
     let pause = context.shared.pause_after_failure(&key);
     tracing::warn!(window = key, error = with_causes(error), ?pause, "reconcile failed");
     Action::requeue(pause)
+}
+
+fn key(object: &DeserializeGuard<StreamWindow>) -> String {
+    format!("window {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn unseen() -> StreamWindowStatus {

@@ -29,3 +29,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "weir.image" -}}
 {{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
 {{- end }}
+
+{{/* What a candidate for the Lease needs in the namespace of the release; events are about the Lease. */}}
+{{- define "weir.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "weir.fullname" . }}]
+  verbs: [get, update]
+{{- if .Values.watchNamespace }}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+{{- end }}

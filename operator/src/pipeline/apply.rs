@@ -70,6 +70,43 @@ impl Error {
     }
 }
 
+/// True when nothing can be made any more because the namespace is being deleted.
+pub fn namespace_goes(error: &Error) -> bool {
+    let Error::Apply { source: kube::Error::Api(status), .. } = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// Lets a pipeline that is being deleted disappear, with what it has in Kafka left behind.
+pub async fn release(pipeline: &StreamPipeline, context: &Context) -> Result<(), Error> {
+    let others = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    let api = Api::namespaced(context.client.clone(), &pipeline.namespace().unwrap_or_default());
+    tracing::warn!(
+        pipeline = pipeline.name_any(),
+        "internal topics are left: the namespace is being deleted"
+    );
+    put_finalizers(&api, pipeline.name_any(), others, None).await?;
+    context.metrics.operated("release");
+    Ok(())
+}
+
+/// Returns the new version; none when the object is gone.
+async fn put_finalizers(
+    api: &Api<StreamPipeline>,
+    name: String,
+    finalizers: Vec<String>,
+    version: Option<String>,
+) -> Result<Option<String>, Error> {
+    let mut patch = json!({"metadata": {"finalizers": finalizers}});
+    expect_version(&mut patch, version);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(object) => Ok(object.metadata.resource_version),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(source) => Err(Error::Finalizer(name, source)),
+    }
+}
+
 /// Writes the intent, then does the work.
 pub async fn apply(
     observed: &Observed,
@@ -117,17 +154,7 @@ impl Executor<'_> {
         finalizers: Vec<String>,
         version: Option<String>,
     ) -> Result<Option<String>, Error> {
-        let name = self.observed.name();
-        let mut patch = json!({"metadata": {"finalizers": finalizers}});
-        expect_version(&mut patch, version);
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api = self.api::<StreamPipeline>();
-        match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
-            Ok(object) => Ok(object.metadata.resource_version),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
-            Err(source) => Err(Error::Finalizer(name, source)),
-        }
+        put_finalizers(&self.api(), self.observed.name(), finalizers, version).await
     }
 
     /// Written with the version of the object that the decision was made of, so that two decisions never mix.

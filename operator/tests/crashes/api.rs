@@ -1,5 +1,5 @@
-//! An API server in memory: get, list by labels, server-side apply, merge patch with optimistic concurrency, delete
-//! with finalizers. As much as the operator uses, and writes that can fail before or after they had their effect.
+//! An API server in memory: get, list by labels, create, replace, server-side apply, merge patch with optimistic
+//! concurrency, delete with finalizers. As much as the operator uses, and writes that can fail before or after they had their effect.
 
 use axum::body::to_bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -27,8 +27,16 @@ pub struct Objects {
     version: u64,
     /// Writes so far.
     pub writes: usize,
+    /// Events so far; they are no writes, because they are a courtesy and no step of anything.
+    pub events: usize,
     /// The write that fails.
     pub fault: Option<Fault>,
+    /// Nothing is answered but that it cannot be.
+    pub away: bool,
+    /// The namespace is being deleted: nothing new can be made in it.
+    pub terminating: bool,
+    /// No write is valid; events are.
+    pub refuses: bool,
 }
 
 /// The server; clones share the objects.
@@ -100,12 +108,18 @@ impl Objects {
         body: Value,
     ) -> (StatusCode, Value) {
         let target = target(path);
+        if self.away {
+            return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+        }
         if *method == Method::GET {
             return self.read(&target, query);
         }
-        // Events are a courtesy and no step of anything.
         if target.folder.ends_with("/events") {
+            self.events += 1;
             return (StatusCode::CREATED, body);
+        }
+        if self.refuses {
+            return failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
         }
         let number = self.writes;
         self.writes += 1;
@@ -143,7 +157,8 @@ impl Objects {
         content: &str,
         body: &Value,
     ) -> (StatusCode, Value) {
-        let name = target.name.clone().expect("writes name their object");
+        let named = || body["metadata"]["name"].as_str().map(str::to_owned);
+        let name = target.name.clone().or_else(named).expect("writes name their object");
         let old = self.folders.get(&target.folder).and_then(|objects| objects.get(&name)).cloned();
         if *method == Method::DELETE {
             if old.is_none() {
@@ -152,8 +167,32 @@ impl Objects {
             self.delete(&target.folder, &name);
             return (StatusCode::OK, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
         }
-        assert_eq!(*method, Method::PATCH, "the operator only patches and deletes");
+        let create = *method == Method::POST;
+        if create || *method == Method::PUT {
+            let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+            let refused = match &old {
+                Some(_) if create => failure(StatusCode::CONFLICT, "AlreadyExists"),
+                Some(old) if version(old) != version(body) => failure(StatusCode::CONFLICT, "Conflict"),
+                None if !create => failure(StatusCode::NOT_FOUND, "NotFound"),
+                Some(_) | None => {
+                    self.put(&target.folder, body.clone());
+                    return (StatusCode::OK, self.folders[&target.folder][&name].clone());
+                }
+            };
+            return refused;
+        }
+        assert_eq!(
+            *method,
+            Method::PATCH,
+            "the operator creates and replaces leases, and patches and deletes"
+        );
         let applies = content.starts_with("application/apply-patch");
+        if self.terminating && old.is_none() && applies {
+            let (code, mut status) = failure(StatusCode::FORBIDDEN, "Forbidden");
+            status["details"] =
+                json!({"causes": [{"reason": "NamespaceTerminating", "message": "", "field": ""}]});
+            return (code, status);
+        }
         let Some(mut object) = old.or_else(|| applies.then(|| json!({}))) else {
             return failure(StatusCode::NOT_FOUND, "NotFound");
         };

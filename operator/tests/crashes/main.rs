@@ -8,7 +8,9 @@
 )]
 
 mod api;
+mod election;
 mod pods;
+mod release;
 
 use api::{Api, Fault};
 use clap::Parser;
@@ -20,7 +22,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::{reflector::store, watcher};
 use operator::context::Context;
 use operator::metrics::Metrics;
-use operator::pipeline::reconcile;
+use operator::pipeline::{after_failure, reconcile};
 use operator::pods::Pods;
 use operator::settings::Settings;
 use operator::window::{self, WindowContext};
@@ -195,6 +197,55 @@ async fn every_write_may_fail_before_or_after_its_effect() {
         }
     }
     println!("{writes} writes, each failed before and after its effect");
+}
+
+#[tokio::test]
+async fn a_pipeline_disappears_from_a_namespace_that_is_being_deleted() {
+    prepare();
+    let mut world = World::new();
+    world.until(|world| world.is("Running")).await;
+    world.api.objects().terminating = true;
+    world.api.objects().delete(PIPELINES, "clicks");
+    world.until(|world| world.pipeline().is_none()).await;
+    assert_eq!(world.api.objects().all("jobs"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn failures_that_do_not_end_are_said_in_events_now_and_then() {
+    prepare();
+    let world = World::new();
+    let context = world.operator();
+    let object: DeserializeGuard<StreamPipeline> =
+        serde_json::from_value(world.pipeline().expect("it exists")).expect("an object");
+    let object = Arc::new(object);
+    world.api.objects().refuses = true;
+    for look in 1..=40 {
+        let error = reconcile(object.clone(), context.clone()).await.expect_err("nothing can be written");
+        after_failure(object.clone(), &error, context.clone());
+        let said = [4, 8, 16, 32].into_iter().filter(|failures| *failures <= look).count();
+        assert_eq!(world.api.objects().events, said, "after {look}");
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_that_does_not_change_costs_no_write() {
+    prepare();
+    let mut world = World::new();
+    world.until(|world| world.is("Running")).await;
+    let context = world.operator();
+    let mut look = async || {
+        let object = world.pipeline().expect("it exists");
+        let object: DeserializeGuard<StreamPipeline> = serde_json::from_value(object).expect("an object");
+        reconcile(Arc::new(object), context.clone()).await.expect("nothing fails");
+        world.kubelet.sync(&world.api).await;
+        let objects = world.api.objects();
+        (objects.writes, objects.events)
+    };
+    // The first look of an operator that has just begun may bring the numbers up to date.
+    let before = look().await;
+    for _ in 0..50 {
+        assert_eq!(look().await, before);
+    }
 }
 
 #[tokio::test]
