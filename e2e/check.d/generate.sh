@@ -30,6 +30,7 @@ chart_is_good() {
   fresh=$(mktemp)
   helm lint --strict --kube-version 1.33.0 charts/weir
   template --set watchNamespace=shop | grep -q 'kind: RoleBinding'
+  template --set replicas=2 | grep -q 'kind: PodDisruptionBudget'
   if template --set image.pullPolicy=Sometimes >/dev/null 2>&1; then
     echo 'the schema of the values takes a word that it does not know' >&2
     return 1
