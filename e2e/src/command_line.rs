@@ -1,0 +1,35 @@
+//! The reference page of the command line: what both programs print when they are asked for help.
+
+use clap::{Command, CommandFactory};
+
+const HEAD: &str = "<!-- Generated from the help of the programs by `make generate`; do not edit. -->
+# The command line
+
+`weir` is the data plane: on a laptop, beside a Kafka, and in the pods of pipelines. `weir-operator` keeps a cluster.
+What is printed here is what `weir help COMMAND` and `weir-operator --help` print.
+";
+
+/// The page as Markdown.
+pub fn page() -> String {
+    let mut weir = hidden(runtime::cli::command());
+    weir.build();
+    let mut text = HEAD.to_owned();
+    text.push_str(&section("weir", &mut weir));
+    for command in weir.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+        text.push_str(&section(&format!("weir {}", command.get_name()), command));
+    }
+    text.push_str(&section("weir-operator", &mut hidden(operator::settings::Settings::command())));
+    text
+}
+
+/// Names of variables are part of the page, what they hold on this machine is not.
+fn hidden(command: Command) -> Command {
+    let command = command.mut_args(|argument| argument.hide_env_values(true));
+    command.mut_subcommands(hidden)
+}
+
+fn section(name: &str, command: &mut Command) -> String {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim())
+}
