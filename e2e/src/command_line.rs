@@ -6,19 +6,20 @@ const HEAD: &str = "<!-- Generated from the help of the programs by `make genera
 # The command line
 
 `weir` is the data plane: on a laptop, beside a Kafka, and in the pods of pipelines. `weir-operator` keeps a cluster.
-What is printed here is what `weir help COMMAND` and `weir-operator --help` print.
+What stands here is what `weir help COMMAND` and `weir-operator help COMMAND` print.
 ";
 
 /// The page as Markdown.
 pub fn page() -> String {
-    let mut weir = hidden(runtime::cli::command());
-    weir.build();
     let mut text = HEAD.to_owned();
-    text.push_str(&section("weir", &mut weir));
-    for command in weir.get_subcommands_mut().filter(|command| command.get_name() != "help") {
-        text.push_str(&section(&format!("weir {}", command.get_name()), command));
+    for program in [runtime::cli::command(), operator::command::Program::command()] {
+        let mut program = hidden(program);
+        program.build();
+        text.push_str(&section(&mut program));
+        program.get_subcommands_mut().filter(|command| command.get_name() != "help").for_each(|command| {
+            text.push_str(&section(command));
+        });
     }
-    text.push_str(&section("weir-operator", &mut hidden(operator::settings::Settings::command())));
     text
 }
 
@@ -28,7 +29,8 @@ fn hidden(command: Command) -> Command {
     command.mut_subcommands(hidden)
 }
 
-fn section(name: &str, command: &mut Command) -> String {
+fn section(command: &mut Command) -> String {
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim())
