@@ -154,7 +154,7 @@ impl Definition {
 
     /// The schema of the whole object. A status that nobody wrote yet says `observedGeneration: -1`, so that kstatus
     /// does not take an object that the operator has not seen for a finished one.
-    fn root(&self) -> Result<JSONSchemaProps, DefinitionError> {
+    pub(crate) fn root(&self) -> Result<JSONSchemaProps, DefinitionError> {
         let spec = (self.spec)().map_err(|source| DefinitionError::Schema(self.kind, source))?;
         let mut status = (self.status)().map_err(|source| DefinitionError::Schema(self.kind, source))?;
         status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));

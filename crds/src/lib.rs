@@ -2,10 +2,12 @@
 //!
 //! The specs live in `pipeline::spec`, because `weir run` reads the same manifests without Kubernetes; here they get a
 //! status, a schema that the API server accepts, and rules that it checks at admission. The rules are a subset: the one
-//! full check is `Plan::try_from`. The YAML beside this folder is generated from here by the example `generate`.
+//! full check is `Plan::try_from`. The YAML beside this folder and the reference page are generated from here by the example
+//! `generate`.
 
 pub mod condition;
 pub mod definition;
+pub mod page;
 pub mod pipeline;
 pub mod reference;
 mod schema;

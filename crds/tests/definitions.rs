@@ -32,12 +32,19 @@ fn schema(definition: &Definition) -> Value {
 #[test]
 fn the_yaml_files_are_fresh() {
     for definition in crds::all() {
-        for folder in [".", "../charts/weir/files/crds"] {
+        for folder in [".", "../charts/weir/files/crds", "../config/crd"] {
             let path = format!("{}/{folder}/{}.yaml", env!("CARGO_MANIFEST_DIR"), definition.plural);
             let found = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(found == crds::yaml(definition).expect("yaml"), "{path} is stale: run `make generate`");
         }
     }
+}
+
+#[test]
+fn the_reference_page_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/crds.md");
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == crds::page::page().expect("page"), "{path} is stale: run `make generate`");
 }
 
 #[test]

@@ -22,6 +22,7 @@ bed_is_down() {
 
 check_cluster() {
   phase 'chart' 5m with_helm chart_is_good
+  phase 'alerts' 30m rules_are_good
   phase 'cluster: definitions' 5m e2e/cluster/definitions
   phase 'cluster: demo' 10m e2e/demo up
   phase 'cluster: samples' 10m e2e/cluster/samples "$(program weir)"

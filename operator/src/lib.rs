@@ -12,6 +12,7 @@
 //! of the pods. Nothing that decides is kept only in its memory: the status of each object is the journal.
 
 pub mod backoff;
+pub mod command;
 pub mod context;
 pub mod controller;
 pub mod lease;

@@ -1,26 +1,10 @@
 //! Wiring only.
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use operator::command::{Command, Program};
 use operator::release;
-use operator::settings::Settings;
 use tracing_subscriber::EnvFilter;
-
-/// The operator of Weir.
-#[derive(Parser)]
-#[command(name = "weir-operator", version)]
-struct Program {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Keeps the cluster as StreamPipeline and StreamWindow objects say.
-    Run(Settings),
-    /// Takes the finalizer off every pipeline, before Weir is uninstalled. Pods go on.
-    Release(release::Options),
-}
 
 fn main() -> anyhow::Result<()> {
     let program = Program::parse();

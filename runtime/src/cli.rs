@@ -10,7 +10,7 @@ mod topics;
 mod worker;
 mod cleanup;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -55,6 +55,11 @@ enum Command {
     Topics(topics::Args),
     Worker(worker::Args),
     Cleanup(cleanup::Args),
+}
+
+/// What can be written on the command line, for its reference.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the arguments of the process name.
