@@ -15,6 +15,7 @@ const REST: Duration = Duration::from_millis(5);
 
 /// Steps the worker until it has finished. Its intents come from `pod`, its reports go there.
 pub fn drive<E: Environment>(worker: &mut Worker<E>, number: u32, pod: &Arc<Pod>) {
+    let _all_lines_say_whose = worker.span().entered();
     let began = Instant::now();
     let now = || Now { monotonic_ms: began.elapsed().as_millis() as u64, wall_ms: clock::wall_ms() };
     let mut report_at = began;

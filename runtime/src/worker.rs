@@ -325,6 +325,12 @@ impl<E: Environment> Worker<E> {
         sum
     }
 
+    /// What all lines of the log that it writes have in common. Never off: a warning has to say of which pipeline it is.
+    pub fn span(&self) -> tracing::Span {
+        let generation = self.setup.generation.map(|generation| generation.0);
+        tracing::error_span!("worker", pipeline = self.setup.plan.name(), generation)
+    }
+
     /// Where it is on its way, in one word, for logs and simulations.
     pub fn place(&self) -> &'static str {
         self.life.as_ref().map_or("restore", Life::place)

@@ -59,6 +59,20 @@ fn explain_and_topics_end_with_78_when_there_are_problems() {
 }
 
 #[test]
+fn every_line_of_the_log_says_of_which_pipeline_it_is() {
+    let data = "clicks=config/samples/data/clicks.jsonl";
+    let out = weir(&["run", SAMPLE, "--input", data, "--log", "info"], "");
+    assert_eq!(out.status.code(), Some(0));
+    let log = text(&out.stderr);
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("INFO")).collect();
+    assert!(lines.iter().any(|line| line.contains("live")), "{log}");
+    for line in lines {
+        assert!(line.contains("clicks-per-user") && line.contains("generation"), "{line}");
+        assert!(!line.contains("user_id"), "no record is logged: {line}");
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     for arguments in
         [&["lint"][..], &["lint", "--no-such-option", "x"], &["no-such-command"], &["lint", "no/such/file"]]

@@ -1,5 +1,6 @@
 //! The log of the process, on stderr.
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// How lines of the log look.
@@ -7,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object per line.
+    /// One JSON object per line; `span` says of which pipeline and generation.
     Json,
 }
 
@@ -17,7 +18,7 @@ pub fn start_logs(level: &str, format: LogFormat) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process keeps the first.
     let _started = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }
