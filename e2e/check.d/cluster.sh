@@ -25,6 +25,7 @@ check_cluster() {
   phase 'alerts' 30m rules_are_good
   phase 'cluster: definitions' 5m e2e/cluster/definitions
   phase 'cluster: demo' 10m e2e/demo up
+  phase 'cluster: helm test' 2m helm test weir --namespace weir-system
   phase 'cluster: samples' 10m e2e/cluster/samples "$(program weir)"
   phase 'cluster: bad input' 10m e2e/cluster/bad-input
   phase 'cluster: broken objects' 10m e2e/cluster/broken
