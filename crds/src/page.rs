@@ -39,7 +39,9 @@ fn kind(definition: &Definition) -> Result<String, DefinitionError> {
     for part in ["spec", "status"] {
         let schema = root.properties.as_ref().and_then(|properties| properties.get(part));
         let mut rows = Vec::new();
-        schema.into_iter().for_each(|schema| fields(schema, part, &mut rows));
+        if let Some(schema) = schema {
+            fields(schema, part, &mut rows);
+        }
         text.push_str(&format!("\n### {kind}.{part}\n\n"));
         text.push_str("| field | type | bounds | what it means |\n|---|---|---|---|\n");
         text.push_str(&rows.concat());

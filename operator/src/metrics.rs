@@ -88,3 +88,26 @@ impl Metrics {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_metric_is_documented_and_every_documented_one_exists() {
+        let metrics = Metrics::new().expect("metrics");
+        metrics.reconciled("StreamPipeline", true, Duration::from_millis(3));
+        metrics.operated("start");
+        metrics.count_pipelines(["Running"].into_iter());
+        metrics.leads(true);
+        let text = metrics.text().expect("a page");
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let own: BTreeSet<_> = names.filter(|name| !name.starts_with("process_")).collect();
+        let page = include_str!("../../docs/reference/metrics.md");
+        let (_, of_operator) = page.split_once("\n## Of the operator\n").expect("a chapter");
+        let documented: BTreeSet<_> =
+            of_operator.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(documented, own);
+    }
+}

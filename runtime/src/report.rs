@@ -110,7 +110,9 @@ pub(crate) fn nodes(reports: &[Report]) -> BTreeMap<&str, NodeReport> {
 /// How long the work of all workers took.
 pub(crate) fn timings(reports: &[Report]) -> Timings {
     let mut all = Timings::default();
-    reports.iter().for_each(|report| all.add(&report.timings));
+    for report in reports {
+        all.add(&report.timings);
+    }
     all
 }
 
