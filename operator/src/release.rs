@@ -85,7 +85,7 @@ type Pipeline = PartialObjectMeta<StreamPipeline>;
 /// Releases the pipelines of the cluster that this process finds.
 pub async fn run(options: &Options) -> Result<(), Error> {
     let client = Client::try_default().await.map_err(Error::Cluster)?;
-    release(&client, options, Timing::default()).await
+    Box::pin(release(&client, options, Timing::default())).await
 }
 
 /// Releases the pipelines of this cluster.

@@ -33,7 +33,9 @@ pub fn root() -> &'static Path {
 /// All pages.
 pub fn read() -> Vec<Page> {
     let mut files = Vec::new();
-    PLACES.iter().for_each(|place| collect(Path::new(place), &mut files));
+    for place in PLACES {
+        collect(Path::new(place), &mut files);
+    }
     files.sort();
     files.into_iter().map(page).collect()
 }

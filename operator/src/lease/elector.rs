@@ -170,10 +170,8 @@ impl Elector {
             let reason = if leads { "LeaderElected" } else { end };
             let holder = self.election.holder().unwrap_or("nobody");
             tracing::info!(lease = self.name, me = self.me, holder, reason, "the leader changes");
-            let note = match leads {
-                true => format!("{} leads", self.me),
-                false => format!("{} does not lead any more", self.me),
-            };
+            let what = if leads { "leads" } else { "does not lead any more" };
+            let note = format!("{} {what}", self.me);
             let type_ = if reason == "LeaderLost" { EventType::Warning } else { EventType::Normal };
             let action = format!("Lead-{}", self.me);
             Event { type_, reason: reason.to_owned(), note: Some(note), action, secondary: None }

@@ -183,7 +183,8 @@ impl Executor<'_> {
                 "release"
             }
             Work::Start(manifests) => {
-                self.start(*manifests).await?;
+                // The objects are large, and most reconciles make none.
+                Box::pin(self.start(*manifests)).await?;
                 "start"
             }
             Work::Resize(name, replicas) => {
