@@ -1,13 +1,12 @@
 # shellcheck shell=bash
-# The cluster's certificate authority, one certificate for each who speaks to the API server, and the
-# kubeconfigs made of them. They live as long as the cluster.
+# Certificate authorities and what they sign: the cluster's, with one certificate for each who speaks to the API server
+# and the kubeconfigs made of them, and the broker's. They live as long as the cluster and the broker.
 
 make_certificates() {
-  [[ -e $PKI/done ]] && return 0
-  rm -rf "$PKI"
-  mkdir -p "$PKI"
-  chmod 700 "$PKI"
-  make_authority
+  local pki=$PKI
+  [[ -e $pki/done ]] && return 0
+  begin_certificates
+  make_authority authority weir-bed
   make_certificate apiserver /CN=kube-apiserver serverAuth "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,\
 DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$BRIDGE_ADDRESS,IP:$SERVICE_APISERVER"
   make_certificate kubelet-server "/CN=$NODE" serverAuth "DNS:$NODE,IP:$BRIDGE_ADDRESS"
@@ -19,29 +18,55 @@ DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1
   make_client proxy /CN=system:kube-proxy
   make_client dns /O=system:masters/CN=weir-bed-dns
   make_key service-accounts
-  openssl pkey -in "$PKI/service-accounts.key" -pubout -out "$PKI/service-accounts.pub"
-  touch "$PKI/done"
+  openssl pkey -in "$pki/service-accounts.key" -pubout -out "$pki/service-accounts.pub"
+  touch "$pki/done"
 }
 
-make_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$PKI/$1.key" 2>&1; }
+# Of the broker and of clients that log in with a certificate. `localhost` is not among the names of the broker, so that
+# it can be a name that does not fit; `other` is an authority that nobody trusts.
+make_kafka_certificates() {
+  local pki=$KAFKA_PKI
+  [[ -e $pki/done ]] && return 0
+  begin_certificates
+  make_authority authority weir-bed-kafka
+  make_authority other somebody-else
+  make_certificate broker /CN=weir-bed-kafka serverAuth "IP:127.0.0.1,IP:$BRIDGE_ADDRESS"
+  cat "$pki/broker.key" "$pki/broker.crt" >"$pki/broker.pem"
+  make_certificate client /CN=weir-client
+  make_certificate next /CN=weir-client
+  # Valid until now.
+  days=0 make_certificate expired /CN=weir-client
+  touch "$pki/done"
+}
 
+begin_certificates() {
+  rm -rf "$pki"
+  mkdir -p "$pki"
+  chmod 700 "$pki"
+}
+
+# Below, `pki` is the folder of whoever calls.
+
+make_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$pki/$1.key" 2>&1; }
+
+# make_authority <name> <common name>
 make_authority() {
-  make_key authority
-  openssl req -x509 -new -key "$PKI/authority.key" -subj /CN=weir-bed -days 365 -out "$PKI/authority.crt"
+  make_key "$1"
+  openssl req -x509 -new -key "$pki/$1.key" -subj "/CN=$2" -days 365 -out "$pki/$1.crt"
 }
 
 # make_certificate <name> <subject> [usage] [alternative names]
 make_certificate() {
   local name=$1 subject=$2 usage=${3:-clientAuth} names=${4:-}
   make_key "$name"
-  openssl req -new -key "$PKI/$name.key" -subj "$subject" |
-    openssl x509 -req -CA "$PKI/authority.crt" -CAkey "$PKI/authority.key" -CAcreateserial -days 365 \
-      -extfile <(printf 'extendedKeyUsage=%s\n%s\n' "$usage" "${names:+subjectAltName=$names}") -out "$PKI/$name.crt"
+  openssl req -new -key "$pki/$name.key" -subj "$subject" |
+    openssl x509 -req -CA "$pki/authority.crt" -CAkey "$pki/authority.key" -CAcreateserial -days "${days:-365}" \
+      -extfile <(printf 'extendedKeyUsage=%s\n%s\n' "$usage" "${names:+subjectAltName=$names}") -out "$pki/$name.crt"
 }
 
 # make_client <name> <subject> [kubeconfig]
 make_client() {
-  local name=$1 out=${3:-$PKI/$1.kubeconfig}
+  local name=$1 out=${3:-$pki/$1.kubeconfig}
   make_certificate "$name" "$2"
   (
     umask 077
@@ -55,12 +80,12 @@ clusters:
   - name: weir-bed
     cluster:
       server: https://$APISERVER
-      certificate-authority-data: $(base64 --wrap=0 "$PKI/authority.crt")
+      certificate-authority-data: $(base64 --wrap=0 "$pki/authority.crt")
 users:
   - name: $name
     user:
-      client-certificate-data: $(base64 --wrap=0 "$PKI/$name.crt")
-      client-key-data: $(base64 --wrap=0 "$PKI/$name.key")
+      client-certificate-data: $(base64 --wrap=0 "$pki/$name.crt")
+      client-key-data: $(base64 --wrap=0 "$pki/$name.key")
 TEXT
   )
 }

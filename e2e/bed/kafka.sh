@@ -9,10 +9,11 @@ kafka_java() {
     -cp "$(kafka_dir)/*" "$@"
 }
 
-# The listener for pods exists when their bridge does: the broker binds no address but these two.
+# The listeners for pods exist when their bridge does: the broker binds no address but these two. Whoever comes in plain
+# text, or without a certificate, may do everything; the others need ACLs.
 kafka_properties() {
-  local listeners=LOCAL://$KAFKA_LOCAL
-  if bridge_exists; then listeners+=,PODS://$KAFKA_FOR_PODS; fi
+  local listeners=LOCAL://$KAFKA_LOCAL,TLS://$KAFKA_TLS,MTLS://$KAFKA_MTLS,SASL://$KAFKA_SASL
+  if bridge_exists; then listeners+=,PODS://$KAFKA_FOR_PODS,SASLPODS://$KAFKA_SASL_FOR_PODS; fi
   cat <<TEXT
 process.roles=broker,controller
 node.id=1
@@ -20,17 +21,36 @@ controller.quorum.voters=1@$KAFKA_CONTROLLER
 controller.listener.names=CONTROLLER
 listeners=$listeners,CONTROLLER://$KAFKA_CONTROLLER
 advertised.listeners=$listeners
-listener.security.protocol.map=LOCAL:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=LOCAL:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,SASL:SASL_SSL,SASLPODS:SASL_SSL
 inter.broker.listener.name=LOCAL
 log.dirs=$RUN/kafka/data
+ssl.keystore.type=PEM
+ssl.keystore.location=$KAFKA_PKI/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$KAFKA_PKI/authority.crt
+listener.name.mtls.ssl.client.auth=required
+$(kafka_logins sasl)
+$(kafka_logins saslpods)
 TEXT
   cat "$BED_DIR/kafka/single-node.properties"
+}
+
+# Users with PLAIN are written here; those with SCRAM are made in the broker.
+kafka_logins() {
+  local listener=listener.name.$1 modules=org.apache.kafka.common.security
+  cat <<TEXT
+$listener.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+$listener.plain.sasl.jaas.config=$modules.plain.PlainLoginModule required user_plain-user="plain-secret";
+$listener.scram-sha-256.sasl.jaas.config=$modules.scram.ScramLoginModule required;
+$listener.scram-sha-512.sasl.jaas.config=$modules.scram.ScramLoginModule required;
+TEXT
 }
 
 # Starts the broker, or restarts it when its listeners have to change.
 start_kafka() {
   local properties=$RUN/kafka/server.properties
   mkdir -p "$RUN/kafka"
+  make_kafka_certificates
   kafka_properties >"$properties.new"
   if running kafka && cmp --silent "$properties" "$properties.new"; then return 0; fi
   stop kafka "$((DEADLINE_STOP / 2))"

@@ -33,7 +33,7 @@ install_packages() {
 }
 
 require_java() {
-  require Kafka java:default-jre-headless
+  require Kafka java:default-jre-headless openssl:openssl
   local version
   version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
   ((${version:-0} >= 17)) || lacking "Kafka needs Java 17, this machine has ${version:-an unknown version}" \

@@ -18,6 +18,7 @@ readonly LOGS=$RUN/logs
 readonly PIDS=$RUN/pids
 readonly PKI=$RUN/pki
 readonly AUDIT_LOG=$LOGS/audit.log
+readonly KAFKA_PKI=$RUN/kafka/pki
 readonly ADMIN_KUBECONFIG=$RUN/kubeconfig
 # Sockets have names of at most 107 bytes: they live on a short path.
 readonly SOCKETS=/run/weir-bed
@@ -26,10 +27,15 @@ readonly SOCKETS=/run/weir-bed
 readonly KAFKA_PORT=${WEIR_BED_KAFKA_PORT:-9092}
 readonly KAFKA_LOCAL=127.0.0.1:$KAFKA_PORT
 readonly KAFKA_CONTROLLER=127.0.0.1:$((KAFKA_PORT + 1))
+# Encrypted, with a client certificate, with a name and a password.
+readonly KAFKA_TLS=127.0.0.1:$((KAFKA_PORT + 3))
+readonly KAFKA_MTLS=127.0.0.1:$((KAFKA_PORT + 4))
+readonly KAFKA_SASL=127.0.0.1:$((KAFKA_PORT + 5))
 readonly NET_PREFIX=${WEIR_BED_NET:-10.88.0}
 readonly BRIDGE=weir0
 readonly BRIDGE_ADDRESS=$NET_PREFIX.1
 readonly KAFKA_FOR_PODS=$BRIDGE_ADDRESS:$((KAFKA_PORT + 2))
+readonly KAFKA_SASL_FOR_PODS=$BRIDGE_ADDRESS:$((KAFKA_PORT + 6))
 readonly SERVICE_RANGE=10.96.0.0/16
 readonly SERVICE_APISERVER=10.96.0.1
 readonly ETCD_CLIENT=127.0.0.1:12379

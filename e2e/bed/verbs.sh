@@ -107,11 +107,16 @@ verb_env() {
     say "nothing runs; start it with: $BED up"
     exit "$EXIT_NOT_RUNNING"
   fi
-  if [[ -n $kafka ]]; then printf 'export KAFKA=%q\n' "$KAFKA_LOCAL"; fi
+  if [[ -n $kafka ]]; then
+    printf 'export KAFKA=%q KAFKA_TLS=%q KAFKA_MTLS=%q KAFKA_SASL=%q KAFKA_PKI=%q\n' \
+      "$KAFKA_LOCAL" "$KAFKA_TLS" "$KAFKA_MTLS" "$KAFKA_SASL" "$KAFKA_PKI"
+  fi
   if [[ -n $cluster ]]; then
     printf 'export KUBECONFIG=%q\n' "$ADMIN_KUBECONFIG"
     printf 'export PATH=%q:%q:$PATH\n' "$(go_dir kubernetes)" "$(go_dir helm)"
-    if [[ -n $kafka ]]; then printf 'export KAFKA_IN_CLUSTER=%q\n' "$KAFKA_FOR_PODS"; fi
+    if [[ -n $kafka ]]; then
+      printf 'export KAFKA_IN_CLUSTER=%q KAFKA_SASL_IN_CLUSTER=%q\n' "$KAFKA_FOR_PODS" "$KAFKA_SASL_FOR_PODS"
+    fi
     if [[ -e $AUDIT_LOG ]]; then printf 'export AUDIT_LOG=%q\n' "$AUDIT_LOG"; fi
   fi
 }

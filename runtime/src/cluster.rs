@@ -1,21 +1,24 @@
 //! Workers over a real Kafka: a thread each, with one intent and one report list per process.
 
+mod door;
+
 use crate::clock;
 use crate::drive::drive;
 use crate::pod::Pod;
 use crate::worker::{Environment, Setup, Worker};
 use connect::door::{IoError, TopicPartition};
 use connect::envelope::LineForm;
-use connect::kafka::{Io, Settings, secret, transaction_timeout_ms};
+use connect::kafka::secret::{self, SecretError};
+use connect::kafka::{Access, Io, Settings, transaction_timeout_ms};
 use connect::sink::{FileMode, LineSink, SinkError};
 use connect::snapshot::{FileStore, SnapshotError, TopicStore, Uploads};
-use control::generation::SECRETS_DIRECTORY;
+use door::Door;
 use pipeline::manifest::SecretData;
 use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SinkId, SourceConnector};
 use pipeline::record::RecordBatch;
 use protocol::identity::{Incarnation, WorkerIndex};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,7 +36,7 @@ pub enum StartError {
     },
     /// Exactly once needs one transaction, and a transaction one cluster.
     #[error(
-        "{what} `{name}` is on another Kafka ({other}) than the rest ({one}): one pipeline uses one cluster"
+        "{what} `{name}` is on another Kafka ({other}) than the rest ({one}): one pipeline uses one cluster, and reaches it in one way"
     )]
     TwoClusters {
         /// Source or sink.
@@ -45,14 +48,14 @@ pub enum StartError {
         /// The first one.
         one: String,
     },
-    /// The mounted Secret.
-    #[error("secret `{name}`")]
+    /// A Secret.
+    #[error("{names}")]
     Secret {
-        /// Its name.
-        name: String,
+        /// Those that the access refers to, in words.
+        names: String,
         /// Why.
         #[source]
-        source: secret::SecretError,
+        source: Box<SecretError>,
     },
     /// Where snapshots go.
     #[error("checkpoint storage")]
@@ -73,8 +76,10 @@ pub enum StartError {
 
 /// The world of one worker on Kafka.
 struct KafkaEnvironment {
-    settings: Settings,
+    door: Door,
     uploads: Uploads,
+    /// Opens the store of snapshots anew, for another way to reach Kafka.
+    setup: Setup,
     sinks: BTreeMap<SinkId, LineSink>,
 }
 
@@ -82,7 +87,18 @@ impl Environment for KafkaEnvironment {
     type Io = Io;
 
     fn connect(&mut self, transactional_id: &str) -> Result<Io, IoError> {
-        Io::connect(&self.settings, transactional_id)
+        if self.door.renew() {
+            let uploads = uploads(&self.setup, &self.door);
+            self.uploads = uploads.map_err(|error| IoError::Lost {
+                operation: "opening the store of snapshots",
+                detail: error.to_string(),
+            })?;
+        }
+        Io::connect(&self.door.settings, transactional_id)
+    }
+
+    fn is_outdated(&mut self) -> bool {
+        self.door.is_outdated()
     }
 
     fn incarnation(&mut self) -> Incarnation {
@@ -115,59 +131,79 @@ impl Environment for KafkaEnvironment {
 /// Where Secrets are found.
 #[derive(Clone, Debug)]
 pub enum SecretsFrom {
-    /// Mounted into the pod.
-    Mounted,
+    /// Mounted, each in a folder of its name below this one.
+    Mounted(PathBuf),
     /// Secret documents beside the manifest, by name; a key that they lack is looked for in the environment.
     Documents(BTreeMap<String, SecretData>),
 }
 
-/// The address of the one Kafka of a plan. `given` beats the manifest.
-pub fn bootstrap(plan: &Plan, given: Option<&str>, secrets: &SecretsFrom) -> Result<String, StartError> {
-    if let Some(given) = given {
-        return Ok(given.to_owned());
-    }
-    let sources = plan.sources().iter().map(|source| {
-        let SourceConnector::Kafka { access, .. } = &source.connector;
-        ("source", &source.name, access)
-    });
-    let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
-        SinkConnector::Kafka { access, .. } => Some(("sink", &sink.name, access)),
-        SinkConnector::File { .. } | SinkConnector::Log => None,
-    });
-    let mut one: Option<String> = None;
-    for (what, name, access) in sources.chain(sinks) {
-        let address = match access {
-            None => return Err(StartError::NoKafka { what, name: name.clone() }),
-            Some(KafkaAccess::BootstrapServers(servers)) => servers.clone(),
-            Some(KafkaAccess::SecretRef(secret)) => secret_address(secret, secrets)?,
-        };
-        match &one {
-            Some(one) if *one != address => {
-                return Err(StartError::TwoClusters {
-                    what,
-                    name: name.clone(),
-                    other: address,
-                    one: one.clone(),
-                });
-            }
-            _ => one = Some(address),
-        }
-    }
-    Ok(one.unwrap_or_default())
+/// How Kafka is reached, as far as somebody said it beside the manifest.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// An address that beats the manifest, in plain text.
+    pub given: Option<String>,
+    /// Where the Secrets of the manifest are.
+    pub secrets: SecretsFrom,
 }
 
-fn secret_address(name: &str, secrets: &SecretsFrom) -> Result<String, StartError> {
-    let found = match secrets {
-        SecretsFrom::Mounted => secret::bootstrap_servers(&Path::new(SECRETS_DIRECTORY).join(name)),
-        SecretsFrom::Documents(documents) => {
-            let place = format!("the Secret documents, or in ${}", variable(name, "<KEY>"));
-            secret::bootstrap_servers_by(&place, |key| {
-                let given = documents.get(name).and_then(|data| data.get(key)).cloned();
-                Ok(given.or_else(|| std::env::var(variable(name, key)).ok().map(String::into_bytes)))
-            })
+impl Reach {
+    /// The way to the one Kafka of a plan, with what the Secrets hold now.
+    pub fn access(&self, plan: &Plan) -> Result<Access, StartError> {
+        if let Some(given) = &self.given {
+            return Ok(Access::plain_text(given));
         }
-    };
-    found.map_err(|source| StartError::Secret { name: name.to_owned(), source })
+        let sources = plan.sources().iter().map(|source| {
+            let SourceConnector::Kafka { access, .. } = &source.connector;
+            ("source", &source.name, access)
+        });
+        let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
+            SinkConnector::Kafka { access, .. } => Some(("sink", &sink.name, access)),
+            SinkConnector::File { .. } | SinkConnector::Log => None,
+        });
+        let mut one: Option<Access> = None;
+        for (what, name, access) in sources.chain(sinks) {
+            let name = || name.clone();
+            let access = access.as_ref().ok_or_else(|| StartError::NoKafka { what, name: name() })?;
+            let other = self.resolve(access)?;
+            match &one {
+                Some(one) if *one != other => {
+                    let (other, one) = (other.to_string(), one.to_string());
+                    return Err(StartError::TwoClusters { what, name: name(), other, one });
+                }
+                _ => one = Some(other),
+            }
+        }
+        Ok(one.unwrap_or_else(|| Access::plain_text("")))
+    }
+
+    fn resolve(&self, access: &KafkaAccess) -> Result<Access, StartError> {
+        let resolved = match &self.secrets {
+            SecretsFrom::Mounted(directory) => resolve_mounted(access, directory),
+            SecretsFrom::Documents(documents) => {
+                let read = |name: &str, key: &str| {
+                    let given = documents.get(name).and_then(|data| data.get(key)).cloned();
+                    Ok(given.or_else(|| std::env::var(variable(name, key)).ok().map(String::into_bytes)))
+                };
+                let place = |name: &str| format!("the Secret documents, or in ${}", variable(name, "<KEY>"));
+                Access::resolve(access, &secret::Secrets { read: &read, place: &place })
+            }
+        };
+        resolved.map_err(|source| {
+            let names: Vec<String> = access.secrets().into_iter().map(|name| format!("`{name}`")).collect();
+            let names = match &names[..] {
+                [one] => format!("secret {one}"),
+                all => format!("secrets {}", all.join(", ")),
+            };
+            StartError::Secret { names, source: Box::new(source) }
+        })
+    }
+}
+
+/// Resolves with the Secrets that are mounted below a directory.
+pub(crate) fn resolve_mounted(access: &KafkaAccess, directory: &Path) -> Result<Access, SecretError> {
+    let read = |name: &str, key: &str| secret::read_mounted(directory, name, key);
+    let place = |name: &str| directory.join(name).display().to_string();
+    Access::resolve(access, &secret::Secrets { read: &read, place: &place })
 }
 
 /// The variable that holds a key of a Secret where there is no Kubernetes: `WEIR_SECRET_MY_KAFKA_BOOTSTRAP_SERVERS`.
@@ -183,14 +219,16 @@ pub fn start(
     setup: &Setup,
     workers: std::ops::Range<u32>,
     first: u32,
-    bootstrap: &str,
+    reach: &Reach,
     pod: &Arc<Pod>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let access = reach.access(&setup.plan)?;
+    tracing::info!(kafka = %access, "reaching Kafka");
     workers
         .map(|number| {
             let setup = Setup { worker: WorkerIndex(number), ..setup.clone() };
             let timing = crate::local::timing(&setup.plan);
-            let environment = environment(&setup, bootstrap, number)?;
+            let environment = environment(&setup, reach, access.clone())?;
             let mut worker = Worker::new(setup, environment, timing);
             let pod = pod.clone();
             std::thread::Builder::new()
@@ -201,31 +239,41 @@ pub fn start(
         .collect()
 }
 
-fn environment(setup: &Setup, bootstrap: &str, number: u32) -> Result<KafkaEnvironment, StartError> {
+fn environment(setup: &Setup, reach: &Reach, access: Access) -> Result<KafkaEnvironment, StartError> {
     let plan = &setup.plan;
-    let client = format!("weir-{}-{}", plan.name(), number);
-    let mut settings = Settings::new(bootstrap, client, setup.identity.group_id());
+    let client = format!("weir-{}-{}", plan.name(), setup.worker.0);
+    let mut settings = Settings::new(access.servers, client, setup.identity.group_id());
+    settings.security = access.security;
     settings.transaction_timeout_ms = transaction_timeout_ms(plan.settings().commit_interval_ms);
-    let uploads = match &plan.settings().checkpoint_storage {
-        Some(address) => {
-            let store = FileStore::open_address(address, setup.identity.folder());
-            Uploads::background(store.map_err(StartError::Storage)?)
-        }
-        None => Uploads::background(topic_store(setup, &settings, number)),
-    };
+    let door = Door::new(reach.clone(), plan.clone(), settings);
     Ok(KafkaEnvironment {
-        settings,
-        uploads: uploads.map_err(StartError::Storage)?,
+        uploads: uploads(setup, &door)?,
+        door,
+        setup: setup.clone(),
         sinks: line_sinks(plan)?,
     })
 }
 
-fn topic_store(setup: &Setup, settings: &Settings, number: u32) -> TopicStore {
-    let (identity, settings) = (setup.identity.clone(), settings.clone());
+fn uploads(setup: &Setup, door: &Door) -> Result<Uploads, StartError> {
+    let uploads = match &setup.plan.settings().checkpoint_storage {
+        Some(address) => {
+            let store = FileStore::open_address(address, setup.identity.folder());
+            Uploads::background(store.map_err(StartError::Storage)?)
+        }
+        None => Uploads::background(topic_store(setup, door.clone())),
+    };
+    uploads.map_err(StartError::Storage)
+}
+
+fn topic_store(setup: &Setup, mut door: Door) -> TopicStore {
+    let (identity, number) = (setup.identity.clone(), setup.worker.0);
     // Not the worker's own id: opening the store must not fence the worker.
     let id = format!("{}.snapshots.{number}.{:016x}", identity.group_id(), clock::random());
     let topic_of = move |stage: &str| identity.snapshots_topic(stage);
-    TopicStore::new(topic_of, move || Ok(Box::new(Io::connect(&settings, &id)?)))
+    TopicStore::new(topic_of, move || {
+        door.renew();
+        Ok(Box::new(Io::connect(&door.settings, &id)?))
+    })
 }
 
 fn line_sinks(plan: &Plan) -> Result<BTreeMap<SinkId, LineSink>, StartError> {

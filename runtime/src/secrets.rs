@@ -1,15 +1,16 @@
 //! The Secrets of a plan as they are mounted now. Only names of keys and a hash of the content are ever told.
 
-use connect::kafka::secret::look;
+use crate::cluster::resolve_mounted;
+use connect::kafka::secret::{content_hash, read_mounted};
 use control::status::SecretStatus;
 use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SourceConnector};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Names and where they are mounted.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    names: BTreeSet<String>,
+    accesses: Vec<KafkaAccess>,
     directory: PathBuf,
     /// Keys the hashes.
     owner: String,
@@ -21,31 +22,97 @@ impl Secrets {
     pub fn of(plan: &Plan, directory: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
         let sources = plan.sources().iter().map(|source| {
             let SourceConnector::Kafka { access, .. } = &source.connector;
-            access.as_ref()
+            access.as_deref()
         });
         let sinks = plan.sinks().iter().map(|sink| match &sink.connector {
-            SinkConnector::Kafka { access, .. } => access.as_ref(),
+            SinkConnector::Kafka { access, .. } => access.as_deref(),
             SinkConnector::File { .. } | SinkConnector::Log => None,
         });
-        let names = sources.chain(sinks).filter_map(|access| match access {
-            Some(KafkaAccess::SecretRef(name)) => Some(name.clone()),
-            Some(KafkaAccess::BootstrapServers(_)) | None => None,
-        });
-        Self { names: names.collect(), directory: directory.into(), owner: owner.into() }
+        let mut accesses: Vec<KafkaAccess> = Vec::new();
+        for access in sources.chain(sinks).flatten() {
+            if !accesses.contains(access) {
+                accesses.push(access.clone());
+            }
+        }
+        Self { accesses, directory: directory.into(), owner: owner.into() }
     }
 
     /// What is mounted now: a Secret may be made, changed or rotated while the pod runs.
     pub fn look(&self) -> Vec<SecretStatus> {
-        self.names
-            .iter()
-            .map(|name| {
-                let mounted = look(&self.directory.join(name), &format!("{}/{name}", self.owner));
-                SecretStatus {
-                    name: name.clone(),
-                    missing_keys: mounted.missing_keys.into_iter().map(str::to_owned).collect(),
-                    hash: mounted.hash,
+        let mut missing: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for access in &self.accesses {
+            for name in access.secrets() {
+                missing.entry(name).or_default();
+            }
+            for key in access.secret_keys() {
+                if matches!(read_mounted(&self.directory, &key.name, &key.key), Ok(None)) {
+                    missing.entry(&key.name).or_default().insert(key.key.clone());
                 }
-            })
-            .collect()
+            }
+            // Which keys a Secret as a whole needs depends on what it says itself.
+            if let KafkaAccess::Secret { name, ca, .. } = access
+                && let Err(error) = resolve_mounted(access, &self.directory)
+                && let Some(key) = error.missing_key()
+                && ca.as_ref().is_none_or(|ca| ca.key != key)
+            {
+                missing.entry(name).or_default().insert(key.to_owned());
+            }
+        }
+        let status = |(name, keys): (&str, BTreeSet<String>)| SecretStatus {
+            name: name.to_owned(),
+            missing_keys: keys.into_iter().collect(),
+            hash: content_hash(&self.directory.join(name), &format!("{}/{name}", self.owner)),
+        };
+        missing.into_iter().map(status).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline::plan::from_yaml;
+
+    fn looked(kafka: &str, files: &[(&str, &str, &str)]) -> Vec<(String, Vec<String>, bool)> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, key, value) in files {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join(key), value).unwrap();
+        }
+        let plan = from_yaml(&format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {{name: p}}\nspec:\n  kafka: {kafka}\n  sources: [{{name: a, kafka: {{topic: a}}}}]\n  sinks: [{{name: out, kafka: {{topic: b}}}}]\n"
+        ))
+        .unwrap();
+        let all = Secrets::of(&plan, folder.path(), "k").look();
+        all.into_iter().map(|secret| (secret.name, secret.missing_keys, secret.hash.is_some())).collect()
+    }
+
+    fn said(name: &str, missing: &[&str], hash: bool) -> (String, Vec<String>, bool) {
+        (name.to_owned(), missing.iter().map(|&key| key.to_owned()).collect(), hash)
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_lacks_what_is_needed_first() {
+        let whole = "{secretRef: {name: s}}";
+        assert_eq!(looked(whole, &[]), [said("s", &["bootstrap.servers"], false)]);
+        assert_eq!(looked(whole, &[("s", "password", "hush")]), [said("s", &["bootstrap.servers"], true)]);
+        assert_eq!(looked(whole, &[("s", "bootstrapServers", "a:1")]), [said("s", &[], true)]);
+        let tls = [("s", "bootstrap.servers", "a:1"), ("s", "security.protocol", "SSL")];
+        assert_eq!(looked(whole, &tls), [said("s", &["ssl.truststore.crt"], true)]);
+    }
+
+    #[test]
+    fn keys_that_are_named_one_by_one_are_looked_for_one_by_one() {
+        let inline = "{bootstrapServers: \"a:1\", tls: {caSecretKeyRef: {name: ca, key: ca.crt}}, sasl: {mechanism: Plain, username: u, passwordSecretKeyRef: {name: u, key: password}}}";
+        assert_eq!(looked(inline, &[]), [said("ca", &["ca.crt"], false), said("u", &["password"], false)]);
+        let other = [("u", "passwort", "hush")];
+        assert_eq!(looked(inline, &other), [said("ca", &["ca.crt"], false), said("u", &["password"], true)]);
+    }
+
+    #[test]
+    fn the_authority_of_a_user_is_looked_for_in_its_own_secret() {
+        let user = "{bootstrapServers: \"a:1\", secretRef: {name: u}, tls: {caSecretKeyRef: {name: ca, key: ca.crt}}}";
+        let jaas = "ScramLoginModule required username=\"u\" password=\"hush\";";
+        let files = [("u", "sasl.jaas.config", jaas)];
+        assert_eq!(looked(user, &files), [said("ca", &["ca.crt"], false), said("u", &[], true)]);
     }
 }

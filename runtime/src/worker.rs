@@ -166,6 +166,9 @@ impl<E: Environment> Worker<E> {
             self.life = Some(life);
             return Ok(Step::Moved);
         };
+        if life.may_part() && self.environment.is_outdated() {
+            return Err(life.start_over("the way to Kafka has changed"));
+        }
         let step = life.step(&self.setup, &mut self.environment, self.timing, now, wait, intents)?;
         if life.is_live() && !self.was_live {
             self.was_live = true;

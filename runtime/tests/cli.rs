@@ -96,6 +96,20 @@ fn topics_lists_what_must_exist_and_what_is_created() {
         assert!(out.lines().any(|line| line.starts_with(topic) && line.contains("must exist")), "{out}");
     }
     assert!(out.contains("weir.default.clicks-per-user.<uid>.per-user.repartition.e1"), "{out}");
+    let acls = out
+        .lines()
+        .skip_while(|line| !line.starts_with("ACL ON"))
+        .skip(1)
+        .take_while(|line| line.starts_with(char::is_uppercase) && !line.starts_with("These"));
+    insta::assert_snapshot!(acls.collect::<Vec<_>>().join("\n"), @r"
+    Topic            clicks                         Literal   Describe, DescribeConfigs, Read
+    Topic            clicks-dlq                     Literal   Describe, DescribeConfigs, Write
+    Topic            clicks-late                    Literal   Describe, DescribeConfigs, Write
+    Topic            clicks-per-user                Literal   Describe, DescribeConfigs, Write
+    Topic            weir.default.clicks-per-user.  Prefixed  Create, Delete, Describe, DescribeConfigs, Read, Write
+    TransactionalId  weir.default.clicks-per-user.  Prefixed  Describe, Write
+    Group            weir.default.clicks-per-user   Literal   Read
+    ");
 }
 
 #[test]
@@ -402,7 +416,7 @@ fn all_defaults_are_printed() {
 #[test]
 fn a_worker_by_hand_names_the_secret_that_it_lacks() {
     let manifest = FILTER.replace("spec:\n", "spec:\n  kafka: {secretRef: {name: my-kafka}}\n");
-    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: my-kafka}\nstringData: {security.protocol: SASL_SSL}\n";
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: my-kafka}\nstringData: {bootstrap.servers: 'a:1', security.protocol: KERBEROS}\n";
     let folder = Folder::with(&[("p.yaml", manifest.as_bytes()), ("s.yaml", secret.as_bytes())]);
     let out = weir(&["worker", &folder.path("p.yaml")], "");
     ends(&out, 78, "secret `my-kafka`: key `bootstrap.servers` is missing");

@@ -7,6 +7,7 @@
 #[path = "../../../runtime/connect/tests/conformance/proxy.rs"]
 #[expect(dead_code, reason = "other suites use the rest of it")]
 mod proxy;
+#[expect(dead_code, reason = "other suites use the rest of it")]
 mod world;
 
 use control::{Condition, Reason};

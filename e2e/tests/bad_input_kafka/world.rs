@@ -171,12 +171,22 @@ impl World {
 
     /// `weir worker` on the broker, or on what stands in front of it.
     pub fn worker(&self, manifest: &str, bootstrap: &str) -> Weir {
+        self.worker_with(manifest, &["--kafka", bootstrap], &[])
+    }
+
+    /// `weir worker` with more arguments and variables.
+    pub fn worker_with(&self, manifest: &str, more: &[&str], variables: &[(String, String)]) -> Weir {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = self.manifest(manifest);
         let control = format!("127.0.0.1:{port}");
-        let arguments =
-            ["worker", path.to_str().unwrap(), "--kafka", bootstrap, "--control-address", &control];
-        Weir::start(&[&arguments[..], &["--metrics-address", "127.0.0.1:0"]].concat(), port)
+        let arguments = ["worker", path.to_str().unwrap(), "--control-address", &control];
+        let arguments = [&arguments[..], &["--metrics-address", "127.0.0.1:0"], more].concat();
+        Weir::start_with(&arguments, variables, port)
+    }
+
+    /// A folder of this test.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 }
 
@@ -191,7 +201,7 @@ fn got(message: &BorrowedMessage<'_>) -> Got {
 }
 
 /// The program beside the test's own in the build's folder.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().unwrap().parent().unwrap().join("weir");
     assert!(path.exists(), "{} is missing: build the programs first", path.display());
@@ -207,8 +217,13 @@ pub struct Weir {
 
 impl Weir {
     pub fn start(arguments: &[&str], port: u16) -> Self {
+        Self::start_with(arguments, &[], port)
+    }
+
+    pub fn start_with(arguments: &[&str], variables: &[(String, String)], port: u16) -> Self {
         let mut child = Command::new(program())
             .args(arguments)
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! What a pipeline refers to: the names that `observe` reads, `build` mounts and watches wake for.
 
-use ::pipeline::spec::{KafkaAccess, KafkaTopic, NameRef, SideSink, StreamPipelineSpec, StreamWindowSpec};
+use ::pipeline::spec::{KafkaAccess, KafkaTopic, SideSink, StreamPipelineSpec, StreamWindowSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of the StreamWindows that the spec refers to.
@@ -24,14 +24,19 @@ pub fn secrets(spec: &StreamPipelineSpec, windows: &BTreeMap<String, StreamWindo
     let side_sinks = side_sinks.chain(&spec.dead_letter_sink).filter_map(topic_of);
     let topics = spec.sources.iter().filter_map(|source| source.kafka.as_ref());
     let topics = topics.chain(spec.sinks.iter().filter_map(|sink| sink.kafka.as_ref())).chain(side_sinks);
-    let named = topics.filter_map(|topic| topic.secret_ref.as_ref());
-    named.chain(spec.kafka.as_ref().and_then(secret_of)).map(|secret| secret.name.clone()).collect()
+    let named = topics.filter_map(|topic| topic.secret_ref.as_ref()).map(|secret| &secret.name);
+    named.chain(spec.kafka.iter().flat_map(secrets_of)).cloned().collect()
 }
 
 fn topic_of(sink: &SideSink) -> Option<&KafkaTopic> {
     sink.kafka.as_ref()
 }
 
-fn secret_of(access: &KafkaAccess) -> Option<&NameRef> {
-    access.secret_ref.as_ref()
+fn secrets_of(access: &KafkaAccess) -> impl Iterator<Item = &String> {
+    let of_tls = access.tls.iter().flat_map(|tls| {
+        let pair = tls.cert_secret_key_ref.iter().chain(&tls.key_secret_key_ref);
+        std::iter::once(&tls.ca_secret_key_ref).chain(pair)
+    });
+    let keys = of_tls.chain(access.sasl.iter().map(|sasl| &sasl.password_secret_key_ref));
+    keys.map(|key| &key.name).chain(access.secret_ref.iter().map(|secret| &secret.name))
 }

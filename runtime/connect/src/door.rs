@@ -100,7 +100,7 @@ pub enum CommitOutcome {
     Unknown,
 }
 
-/// Why a call failed. The first two are facts about the world, the rest ask the caller to go through *Going live*.
+/// Why a call failed. The first three are facts about the world, the rest ask the caller to go through *Going live*.
 #[derive(Debug, thiserror::Error)]
 pub enum IoError {
     /// The broker could not be reached.
@@ -109,6 +109,14 @@ pub enum IoError {
         /// `bootstrap.servers`.
         bootstrap: String,
         /// What the client said.
+        detail: String,
+    },
+    /// Somebody is there, and one of us does not trust the other: certificates, names, passwords.
+    #[error("no login at {bootstrap}: {detail}")]
+    LoginFailed {
+        /// `bootstrap.servers`.
+        bootstrap: String,
+        /// What does not fit, and what to do.
         detail: String,
     },
     /// The topic does not exist.
@@ -141,7 +149,7 @@ pub enum IoError {
         /// Size of key, value and headers.
         bytes: usize,
     },
-    /// Credentials or rights were refused.
+    /// Rights do not suffice.
     #[error("{operation} was refused: {detail}")]
     Denied {
         /// What we tried.
@@ -172,7 +180,11 @@ impl IoError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::TooLarge { .. } | Self::Denied { .. } | Self::Refused { .. } | Self::TopicNotFound { .. }
+            Self::TooLarge { .. }
+                | Self::Denied { .. }
+                | Self::LoginFailed { .. }
+                | Self::Refused { .. }
+                | Self::TopicNotFound { .. }
         )
     }
 }

@@ -8,6 +8,7 @@
 //!  stage 0: source -> filter -> assign windows ~> (repartition topic) ~> stage 1: merge windows -> map -> sink
 //! ```
 
+mod access;
 mod build;
 pub(crate) mod compatibility;
 mod connector;
@@ -22,6 +23,7 @@ mod setting;
 mod stage;
 mod step;
 
+pub use access::{KafkaAccess, KafkaCertificate, KafkaLogin, KafkaTls, SecretKey};
 pub use compatibility::{Incompatible, compatibility};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 
@@ -118,15 +120,6 @@ pub enum StartFrom {
     Timestamp(i64),
 }
 
-/// How to reach Kafka. Secrets are references until the runtime resolves them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KafkaAccess {
-    /// `host:port,…`, plaintext.
-    BootstrapServers(String),
-    /// The name of a Secret of the servicebinding or Strimzi form.
-    SecretRef(String),
-}
-
 /// One source.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -153,7 +146,7 @@ pub enum SourceConnector {
         /// Topic.
         topic: String,
         /// Cluster.
-        access: Option<KafkaAccess>,
+        access: Option<Arc<KafkaAccess>>,
     },
 }
 
@@ -367,7 +360,7 @@ pub enum SinkConnector {
         /// Topic.
         topic: String,
         /// Cluster, see [`SourceConnector::Kafka`].
-        access: Option<KafkaAccess>,
+        access: Option<Arc<KafkaAccess>>,
     },
     /// JSON lines in a file.
     File {

@@ -19,7 +19,7 @@ pub mod wire;
 
 pub use delivery::{Checkpoint, CheckpointStorage, DeliveryGuarantee, StartFrom};
 pub use duration::{Duration, DurationError};
-pub use kafka::{KafkaAccess, KafkaTopic};
+pub use kafka::{KafkaAccess, KafkaSasl, KafkaTls, KafkaTopic, SaslMechanism};
 pub use pipeline::StreamPipelineSpec;
 pub use pod::{
     ResourceAmounts, Resources, Size, Toleration, TolerationOperator, TopologySpread, UpdateStrategy,
@@ -37,4 +37,16 @@ pub struct NameRef {
     /// Name of the object that is meant, in the namespace of the pipeline.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+}
+
+/// A key of a Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// Name of the Secret, in the namespace of the pipeline.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it: letters, digits, `.`, `_` and `-`.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-zA-Z0-9._-]+$"))]
+    pub key: String,
 }

@@ -4,9 +4,11 @@
 use super::Exit;
 use super::logs::{LogFormat, start_logs};
 use super::worker::{generation_file, only_plan, refuse};
-use crate::{clock, cluster};
+use crate::clock;
+use crate::cluster::{Reach, SecretsFrom};
 use connect::door::{IoError, KafkaIo};
 use connect::kafka::{Io, Settings};
+use control::generation::SECRETS_DIRECTORY;
 use protocol::identity::PipelineIdentity;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,10 +54,12 @@ pub fn run(args: &Args) -> Exit {
 fn cleaned(args: &Args) -> Result<(), Exit> {
     let file = generation_file(&args.generation_file)?;
     let plan = only_plan(&[(args.generation_file.display().to_string(), file.manifest.clone())])?;
-    let kafka = cluster::bootstrap(&plan, args.kafka.as_deref(), &cluster::SecretsFrom::Mounted)
-        .map_err(|error| refuse(&crate::worker::chain(&error)))?;
+    let secrets = SecretsFrom::Mounted(SECRETS_DIRECTORY.into());
+    let reach = Reach { given: args.kafka.clone(), secrets };
+    let access = reach.access(&plan).map_err(|error| refuse(&crate::worker::chain(&error)))?;
     let identity = PipelineIdentity { namespace: file.namespace, pipeline: file.pipeline, uid8: file.uid8 };
-    let settings = Settings::new(kafka, "weir-cleanup", identity.group_id());
+    let mut settings = Settings::new(access.servers, "weir-cleanup", identity.group_id());
+    settings.security = access.security;
     // An id of its own, that fences nobody.
     let id = format!("{}.cleanup.{:016x}", identity.group_id(), clock::random());
     match Io::connect(&settings, &id).and_then(|mut io| delete(&mut io, &identity)) {

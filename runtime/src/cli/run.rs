@@ -3,9 +3,10 @@
 use super::Exit;
 use super::input::{Manifests, count, fail};
 use super::logs::{LogFormat, start_logs};
+use crate::cluster::{self, Reach, SecretsFrom};
 use crate::local::{self, LocalError, Options, PipelineSummary};
 use crate::pod::{Pod, Report};
-use crate::{cluster, signal};
+use crate::signal;
 use connect::sink::SinkError;
 use pipeline::effect::Counters;
 use pipeline::plan::Plan;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
   weir run pipeline.yaml --input clicks=clicks.jsonl
   weir run pipeline.yaml --input clicks=- --output counts=out.jsonl --output deadLetterSink=bad.jsonl
   weir run pipeline.yaml --kafka 127.0.0.1:9092 --workers 2
+  weir run pipeline.yaml secrets.yaml --kafka manifest
 
 Only records go to stdout; progress, problems and the summary go to stderr. Ctrl-C finishes the commit and ends, a second
 one ends at once.
@@ -50,13 +52,19 @@ pub struct Args {
     /// Partitions of each topic of a run without Kafka; lines without a key go round them in order
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     partitions: u32,
-    /// Run on this Kafka instead of in memory, whatever Kafka the manifest names
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["inputs", "outputs", "partitions", "envelope"])]
+    /// Run on this Kafka instead of in memory; `manifest` is the one that the manifests name, with TLS and login
+    ///
+    /// An address is reached in plain text, whatever the manifests say. A Secret that they refer to is a document of the
+    /// files, or the variables WEIR_SECRET_<NAME>_<KEY>.
+    #[arg(long, value_name = "HOST:PORT|manifest", conflicts_with_all = ["inputs", "outputs", "partitions", "envelope"])]
     kafka: Option<String>,
     /// What is logged besides the problems that are told anyway: off, error, warn, info, debug
     #[arg(long, value_name = "LEVEL", default_value = "off")]
     log: String,
 }
+
+/// What `--kafka` says for the Kafka of the manifests.
+const OF_MANIFEST: &str = "manifest";
 
 /// `NAME=PATH`.
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -73,7 +81,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
-    let plans: Vec<_> = loaded.pipelines.into_iter().map(|pipeline| Arc::new(pipeline.plan)).collect();
+    let plans: Vec<_> = loaded.pipelines.iter().map(|pipeline| Arc::new(pipeline.plan.clone())).collect();
     if plans.is_empty() {
         eprintln!("weir: there is no StreamPipeline in these files");
         return Exit::Configuration;
@@ -81,7 +89,12 @@ pub fn run(args: &Args) -> Exit {
     let pod = Arc::new(Pod::default());
     signal::stop_on_signal(&pod);
     match &args.kafka {
-        Some(kafka) => on_kafka(&plans, kafka, args.workers, &pod),
+        Some(kafka) => {
+            let given = Some(kafka.clone()).filter(|kafka| kafka != OF_MANIFEST);
+            let secrets = |plan: &Plan| SecretsFrom::Documents(loaded.secrets(plan.namespace()));
+            let reach = |plan: &Plan| Reach { given: given.clone(), secrets: secrets(plan) };
+            on_kafka(&plans, reach, args.workers, &pod)
+        }
         None => in_memory(&plans, args, &pod),
     }
 }
@@ -146,7 +159,7 @@ fn exit_of(error: &LocalError) -> Exit {
     }
 }
 
-fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> Exit {
+fn on_kafka(plans: &[Arc<Plan>], reach: impl Fn(&Plan) -> Reach, workers: u32, pod: &Arc<Pod>) -> Exit {
     let mut threads = Vec::new();
     let firsts = || (0..).step_by(workers as usize);
     for (plan, first) in plans.iter().zip(firsts()) {
@@ -155,7 +168,7 @@ fn on_kafka(plans: &[Arc<Plan>], kafka: &str, workers: u32, pod: &Arc<Pod>) -> E
             promotion: Promotion::Myself,
             ..local::setup(plan, 0, workers)
         };
-        match cluster::start(&setup, 0..workers, first, kafka, pod) {
+        match cluster::start(&setup, 0..workers, first, &reach(plan), pod) {
             Ok(more) => threads.extend(more),
             Err(error) => {
                 eprintln!("weir: {}", crate::worker::chain(&error));

@@ -5,9 +5,10 @@ use super::explain::identity;
 use super::input::{Manifests, fail, print};
 use crate::topology::repartition_name;
 use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SourceConnector};
-use protocol::identity::{Generation, Lineage, WorkerIndex, Writer};
+use protocol::identity::Lineage;
+use std::collections::BTreeMap;
 
-/// Print the topics of pipelines: what must exist, what is created, and the rights that are needed
+/// Print the topics of pipelines: what must exist, what is created, and the ACLs that are needed
 ///
 /// `<uid>` stands for eight characters that a pipeline is given when it is created on a cluster; for `weir run --kafka` and
 /// for workers that are started by hand it is `local`.
@@ -33,39 +34,91 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-type Row = [String; 4];
+/// Topic, use, maker.
+type Row = [String; 3];
+
+/// Rights on one resource, as Kafka names them.
+struct Acl {
+    kind: &'static str,
+    name: String,
+    prefixed: bool,
+    rights: &'static str,
+}
+
+const READ: &str = "Describe, DescribeConfigs, Read";
+const WRITE: &str = "Describe, DescribeConfigs, Write";
+const READ_AND_WRITE: &str = "Describe, DescribeConfigs, Read, Write";
+const OWN: &str = "Create, Delete, Describe, DescribeConfigs, Read, Write";
 
 fn table(plan: &Plan) -> String {
-    let mut rows: Vec<Row> = vec![["TOPIC", "USE", "WHO MAKES IT", "RIGHTS"].map(str::to_owned)];
+    let mut rows: Vec<Row> = vec![["TOPIC", "USE", "WHO MAKES IT"].map(str::to_owned)];
     rows.extend(of_user(plan));
     rows.extend(internal(plan));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (topic, role, maker) = (width(0), width(1), width(2));
     let mut lines = vec![format!("StreamPipeline {}/{}", plan.namespace(), plan.name())];
-    lines.extend(rows.iter().map(|[a, b, c, d]| format!("{a:topic$}  {b:role$}  {c:maker$}  {d}")));
-    let prefix = format!("{}.", identity(plan).group_id());
-    lines.push(format!(
-        "Names of Weir begin with `{prefix}`, so one prefixed ACL each for topics and transactional ids is enough."
-    ));
-    lines.push("The numbers at their ends are those of generations and workers; they grow.\n".to_owned());
+    lines.extend(columns(&rows));
+    lines.push("The numbers at the ends of internal names are those of generations; they grow.\n".to_owned());
+    let mut rows = vec![["ACL ON", "NAME", "PATTERN", "OPERATIONS"].map(str::to_owned)];
+    rows.extend(acls(plan).into_iter().map(|acl| {
+        let pattern = if acl.prefixed { "Prefixed" } else { "Literal" };
+        [acl.kind, &acl.name, pattern, acl.rights].map(str::to_owned)
+    }));
+    lines.extend(columns(&rows));
+    lines.push("These rights are all that the user of the pipeline needs; none on the cluster.\n".to_owned());
     lines.join("\n")
 }
 
+/// Rows with their columns below each other.
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What the user of Kafka must be allowed to do, and nothing more.
+fn acls(plan: &Plan) -> Vec<Acl> {
+    let mut topics: BTreeMap<&str, &'static str> = BTreeMap::new();
+    for source in plan.sources() {
+        topics.insert(source.connector.topic(), READ);
+    }
+    for sink in plan.sinks() {
+        if let SinkConnector::Kafka { topic, .. } = &sink.connector {
+            let rights = if topics.get(topic.as_str()) == Some(&READ) { READ_AND_WRITE } else { WRITE };
+            topics.insert(topic, rights);
+        }
+    }
+    let acl = |kind, name: &str, prefixed, rights| Acl { kind, name: name.to_owned(), prefixed, rights };
+    let group = identity(plan).group_id();
+    let own = format!("{group}.");
+    let of_user = topics.into_iter().map(|(topic, rights)| acl("Topic", topic, false, rights));
+    of_user
+        .chain([
+            acl("Topic", &own, true, OWN),
+            acl("TransactionalId", &own, true, "Describe, Write"),
+            acl("Group", &group, false, "Read"),
+        ])
+        .collect()
+}
+
 fn of_user(plan: &Plan) -> Vec<Row> {
-    let row = |topic: &str, access: Option<&KafkaAccess>, role: String, rights: &str| {
+    let row = |topic: &str, access: Option<&KafkaAccess>, role: String| {
         let maker = match access {
             Some(_) => "must exist",
             None => "must exist (no kafka access given)",
         };
-        [topic.to_owned(), role, maker.to_owned(), rights.to_owned()]
+        [topic.to_owned(), role, maker.to_owned()]
     };
     let sources = plan.sources().iter().map(|source| {
         let SourceConnector::Kafka { topic, access } = &source.connector;
-        row(topic, access.as_ref(), format!("source {}", source.name), "Read, Describe")
+        row(topic, access.as_deref(), format!("source {}", source.name))
     });
     let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
         SinkConnector::Kafka { topic, access } => {
-            Some(row(topic, access.as_ref(), format!("sink {}", sink.name), "Write, Describe"))
+            Some(row(topic, access.as_deref(), format!("sink {}", sink.name)))
         }
         SinkConnector::File { .. } | SinkConnector::Log => None,
     });
@@ -74,8 +127,7 @@ fn of_user(plan: &Plan) -> Vec<Row> {
 
 fn internal(plan: &Plan) -> Vec<Row> {
     let identity = identity(plan);
-    let rights = "Create, Describe, DescribeConfigs, Read, Write, Delete";
-    let row = |topic: String, role: String| [topic, role, "created by Weir".to_owned(), rights.to_owned()];
+    let row = |topic: String, role: String| [topic, role, "created by Weir".to_owned()];
     let mut rows = Vec::new();
     for stage in plan.stages() {
         rows.push(row(identity.commits_topic(&stage.name), format!("journal of stage {}", stage.name)));
@@ -88,14 +140,5 @@ fn internal(plan: &Plan) -> Vec<Row> {
             rows.push(row(topic, format!("blocks of window {window} for stage {}", stage.name)));
         }
     }
-    let writer = Writer { generation: Generation(1), worker: WorkerIndex(0) };
-    let fixed =
-        |name: String, role: &str, rights: &str| [name, role.to_owned(), String::new(), rights.to_owned()];
-    rows.push(fixed(
-        identity.transactional_id(writer),
-        "transactional id of the first worker",
-        "Write, Describe",
-    ));
-    rows.push(fixed(identity.group_id(), "consumer group, for lag tools", "Read, Describe"));
     rows
 }

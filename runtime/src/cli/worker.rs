@@ -3,7 +3,7 @@
 use super::Exit;
 use super::input::{fail, load_texts};
 use super::logs::{LogFormat, start_logs};
-use crate::cluster::{SecretsFrom, StartError};
+use crate::cluster::{Reach, SecretsFrom, StartError};
 use crate::http::{Served, control_routes, metrics_routes};
 use crate::pod::{Pod, Report};
 use crate::secrets::Secrets;
@@ -37,7 +37,8 @@ use std::time::Duration;
   weir worker pipeline.yaml windows.yaml --workers 1 --metrics-address 127.0.0.1:8000
   weir worker --generation-file /etc/weir/generation.yaml
 
-A Secret that the manifest refers to is a document of the files, or the variables WEIR_SECRET_<NAME>_<KEY>.
+A Secret that the manifest refers to is a document of the files, the variables WEIR_SECRET_<NAME>_<KEY>, or a folder below
+--secrets. --kafka is reached in plain text, whatever the manifest says.
 SIGTERM finishes the commit and ends.
 
 Exit codes: 0 stopped, 2 wrong usage, 78 wrong configuration.")]
@@ -58,6 +59,11 @@ pub struct Args {
     /// Use this Kafka instead of the one in the manifest
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Where Secrets are mounted, each in a folder of its name, with a file for each key; changes are taken up
+    ///
+    /// Without it a Secret is a document of the files, or the variables WEIR_SECRET_<NAME>_<KEY>.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "generation_file")]
+    secrets: Option<PathBuf>,
     /// How many workers the pipeline has, in all processes together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     workers: u32,
@@ -86,7 +92,11 @@ struct Job {
     setup: Setup,
     workers: std::ops::Range<u32>,
     file: GenerationFile,
-    secrets: SecretsFrom,
+    reach: Reach,
+    /// Where the status looks for Secrets.
+    mounted: PathBuf,
+    /// A Secret that is missing may be made later.
+    waits: bool,
 }
 
 pub fn run(args: &Args) -> Exit {
@@ -105,7 +115,7 @@ pub fn run(args: &Args) -> Exit {
     if let Err(error) = serve(args, &job, &pod) {
         return refuse(&crate::worker::chain(&error));
     }
-    let threads = match start(&job, args, &pod) {
+    let threads = match start(&job, &pod) {
         Ok(threads) => threads,
         Err(error) => return refuse(&crate::worker::chain(&error)),
     };
@@ -124,18 +134,12 @@ pub fn run(args: &Args) -> Exit {
 
 /// Starts the workers. In a pod a Secret that is missing, or lacks a key, is waited for: it may be made later, and the
 /// pod says meanwhile what it lacks.
-fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
+fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     loop {
-        let kafka = cluster::bootstrap(&job.setup.plan, args.kafka.as_deref(), &job.secrets);
-        let error =
-            match kafka.and_then(|kafka| cluster::start(&job.setup, job.workers.clone(), 0, &kafka, pod)) {
-                Err(error @ StartError::Secret { .. })
-                    if args.generation_file.is_some() && !pod.intents().stop =>
-                {
-                    error
-                }
-                started => return started,
-            };
+        let error = match cluster::start(&job.setup, job.workers.clone(), 0, &job.reach, pod) {
+            Err(error @ StartError::Secret { .. }) if job.waits && !pod.intents().stop => error,
+            started => return started,
+        };
         let message = bounded_message(crate::worker::chain(&error));
         let since_ms =
             pod.reports().iter().flat_map(|report| &report.problems).map(|problem| problem.since_ms).min();
@@ -143,7 +147,7 @@ fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, 
             tracing::warn!("waiting: {message}");
         }
         let problem = Problem {
-            reason: Some(Reason::SecretKeyMissing),
+            reason: Some(reason(&error)),
             condition: Condition::ConfigValid,
             component: None,
             message,
@@ -152,6 +156,14 @@ fn start(job: &Job, args: &Args, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, 
         };
         pod.report(job.workers.start, Report { problems: vec![problem], ..Report::default() });
         std::thread::park_timeout(SECRET_LOOK);
+    }
+}
+
+/// A key may be missing, or what is there cannot be used.
+fn reason(error: &StartError) -> Reason {
+    match error {
+        StartError::Secret { source, .. } if source.missing_key().is_none() => Reason::ConfigInvalid,
+        _ => Reason::SecretKeyMissing,
     }
 }
 
@@ -174,7 +186,11 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         texts.push((file.display().to_string(), text));
     }
     let (plan, secrets) = only_pipeline(&texts)?;
-    let (plan, secrets) = (Arc::new(plan), SecretsFrom::Documents(secrets));
+    let plan = Arc::new(plan);
+    let (secrets, mounted) = match &args.secrets {
+        Some(directory) => (SecretsFrom::Mounted(directory.clone()), directory.clone()),
+        None => (SecretsFrom::Documents(secrets), SECRETS_DIRECTORY.into()),
+    };
     let file = GenerationFile {
         version: FILE_VERSION,
         namespace: plan.namespace().to_owned(),
@@ -192,7 +208,9 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         promotion: Promotion::Myself,
         ..local::setup(&plan, args.worker, args.workers)
     };
-    Ok(Job { setup, workers: args.worker..args.worker + 1, file, secrets })
+    let reach = Reach { given: args.kafka.clone(), secrets };
+    let waits = args.secrets.is_some();
+    Ok(Job { setup, workers: args.worker..args.worker + 1, file, reach, mounted, waits })
 }
 
 fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
@@ -233,7 +251,9 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
         promotion: Promotion::Operator,
         defences: protocol::defences::Defences::ALL,
     };
-    Ok(Job { setup, workers, file, secrets: SecretsFrom::Mounted })
+    let secrets = SecretsFrom::Mounted(SECRETS_DIRECTORY.into());
+    let reach = Reach { given: args.kafka.clone(), secrets };
+    Ok(Job { setup, workers, file, reach, mounted: SECRETS_DIRECTORY.into(), waits: true })
 }
 
 /// Reads the facts of a generation.
@@ -276,7 +296,7 @@ fn serve(args: &Args, job: &Job, pod: &Arc<Pod>) -> Result<(), ServeError> {
     let owner = format!("{}/{}/{}", file.namespace, file.pipeline, file.uid8);
     let served = Served {
         pod: pod.clone(),
-        secrets: Arc::new(Secrets::of(&job.setup.plan, SECRETS_DIRECTORY, owner)),
+        secrets: Arc::new(Secrets::of(&job.setup.plan, &job.mounted, owner)),
         generation: Arc::new(file),
         started_at_ms: clock::wall_ms(),
     };

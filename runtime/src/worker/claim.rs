@@ -55,10 +55,11 @@ impl<Io: KafkaIo> Life<Io> {
     ) -> Result<Option<bool>, Stop> {
         if !self.claims_in_flight {
             let claims = self.claims(setup, environment, orders)?;
-            if self.write_claims(&claims).is_err() {
-                return Ok(Some(false));
+            match self.write_claims(&claims) {
+                Ok(()) => self.claims_in_flight = true,
+                Err(error) if error.is_refusal() => return Err(WorkerError::Write(error).into()),
+                Err(_) => return Ok(Some(false)),
             }
-            self.claims_in_flight = true;
         }
         match self.io.commit_outcome(Duration::from_millis(100)) {
             Ok(None) => Ok(None),
@@ -66,6 +67,7 @@ impl<Io: KafkaIo> Life<Io> {
                 self.claims_in_flight = false;
                 Ok(Some(outcome == CommitOutcome::Committed))
             }
+            Err(error) if error.is_refusal() => Err(WorkerError::Write(error).into()),
             Err(_) => Ok(Some(false)),
         }
     }

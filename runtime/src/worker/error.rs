@@ -222,16 +222,25 @@ impl WorkerError {
             Self::NoTopic { .. } | Self::Io(IoError::TopicNotFound { .. }) => {
                 (Condition::SourcesConnected, Reason::TopicNotFound)
             }
-            Self::Io(IoError::Denied { .. }) => (Condition::SourcesConnected, Reason::AuthFailed),
+            Self::Io(IoError::Denied { .. } | IoError::LoginFailed { .. }) => {
+                (Condition::SourcesConnected, Reason::AuthFailed)
+            }
             Self::Io(IoError::Refused { .. }) => (Condition::ConfigValid, Reason::ConfigInvalid),
             Self::Io(IoError::OffsetOutOfRange { .. }) => {
                 (Condition::Checkpointed, Reason::StateIncompatible)
             }
             Self::Io(_) => (Condition::SourcesConnected, Reason::BrokerUnreachable),
-            Self::Write(IoError::Denied { .. }) => (Condition::SinksConnected, Reason::AuthFailed),
+            Self::Write(IoError::Denied { .. } | IoError::LoginFailed { .. }) => {
+                (Condition::SinksConnected, Reason::AuthFailed)
+            }
             Self::Write(_) => (Condition::SinksConnected, Reason::SinkUnavailable),
             Self::Poison { .. } | Self::Panic { .. } => (Condition::Ready, Reason::CrashLooping),
             Self::Batch { source, .. } => source.shown_as(),
+            Self::Store {
+                source:
+                    SnapshotError::Log { source: IoError::Denied { .. } | IoError::LoginFailed { .. }, .. },
+                ..
+            } => (Condition::Checkpointed, Reason::AuthFailed),
             Self::Store { .. } => (Condition::Checkpointed, Reason::CheckpointFailing),
             _ => (Condition::Checkpointed, Reason::StateIncompatible),
         }

@@ -121,6 +121,11 @@ impl<Io: KafkaIo> Life<Io> {
         self.live.as_ref().is_some_and(LiveState::has_committed)
     }
 
+    /// True while no transaction is being ended: to start over now leaves nothing in doubt.
+    pub fn may_part(&self) -> bool {
+        !self.claims_in_flight && self.live.as_ref().is_none_or(LiveState::is_between_commits)
+    }
+
     /// A number for an upload that no other life uses: what a life before handed over may end in this one.
     pub(super) fn next_upload(&mut self) -> u64 {
         self.uploads += 1;
@@ -289,7 +294,7 @@ impl<Io: KafkaIo> Life<Io> {
         let worker = setup.worker.0;
         let event = match action {
             Action::Follow(_) => return Ok(()),
-            Action::Initialise => known(&self.io.init_transactions(), Event::Initialised),
+            Action::Initialise => known(self.io.init_transactions(), Event::Initialised)?,
             Action::Claim(orders) => match self.claim(setup, environment, &orders)? {
                 Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
                 None => return Ok(()),
@@ -298,12 +303,13 @@ impl<Io: KafkaIo> Life<Io> {
                 tracing::info!(worker, phase = "Claiming", ids = writers.len(), "fencing");
                 let ids: Vec<_> =
                     writers.iter().map(|writer| setup.identity.transactional_id(*writer)).collect();
-                known(&self.io.fence(&ids), Event::Fenced)
+                known(self.io.fence(&ids), Event::Fenced)?
             }
             Action::MeasureEnds(slots) => {
                 let journal = |slot: &u32| self.surroundings.journals[*slot as usize].clone();
                 match self.io.watermarks(&slots.iter().map(journal).collect::<Vec<_>>()) {
                     Ok(ends) => Event::Ends(ends.into_iter().map(|(_, high)| high).collect()),
+                    Err(error) if error.is_refusal() => return Err(error.into()),
                     Err(_) => Event::CallFailed,
                 }
             }
@@ -371,12 +377,13 @@ fn not_loaded(error: WorkerError) -> Stop {
     }
 }
 
-/// The event of a call that succeeds or leaves us not knowing.
-fn known(result: &Result<(), IoError>, event: Event) -> Event {
+/// The event of a call that succeeds or leaves us not knowing. What is refused would be refused again: it is told.
+fn known(result: Result<(), IoError>, event: Event) -> Result<Event, Stop> {
     match result {
-        Ok(()) => event,
-        Err(IoError::Fenced { .. }) => Event::OwnIdFenced,
-        Err(_) => Event::CallFailed,
+        Ok(()) => Ok(event),
+        Err(IoError::Fenced { .. }) => Ok(Event::OwnIdFenced),
+        Err(error) if error.is_refusal() => Err(WorkerError::Write(error).into()),
+        Err(_) => Ok(Event::CallFailed),
     }
 }
 

@@ -283,6 +283,11 @@ impl LiveState {
         environment.is_bounded() && bounded() && life.members.iter().all(done)
     }
 
+    /// True while no transaction is being ended.
+    pub fn is_between_commits(&self) -> bool {
+        self.flight.is_none()
+    }
+
     /// True once a commit of this life is known to be committed.
     pub fn has_committed(&self) -> bool {
         self.last_commit_ms.is_some()

@@ -28,6 +28,12 @@ pub trait Environment {
     /// Opens a door.
     fn connect(&mut self, transactional_id: &str) -> Result<Self::Io, IoError>;
 
+    /// True when a new door would be another one, because a password or a certificate was rotated. Asked all the time,
+    /// between commits.
+    fn is_outdated(&mut self) -> bool {
+        false
+    }
+
     /// A random id, another one each time.
     fn incarnation(&mut self) -> Incarnation;
 

@@ -116,6 +116,22 @@ fn secrets_are_mounted_whether_they_exist_or_not() {
 }
 
 #[test]
+fn every_secret_of_the_way_to_kafka_is_mounted() {
+    let observed = edited(created(), |pipeline| {
+        let key = |name: &str| serde_json::json!({"name": name, "key": "k"});
+        let kafka = serde_json::json!({
+            "bootstrapServers": "kafka:9093",
+            "tls": {"caSecretKeyRef": key("ca"), "certSecretKeyRef": key("cert"), "keySecretKeyRef": key("key")},
+            "sasl": {"mechanism": "ScramSha512", "username": "u", "passwordSecretKeyRef": key("user")},
+        });
+        pipeline.spec.kafka = Some(serde_json::from_value(kafka).expect("a way to Kafka"));
+    });
+    let volumes = pod(&observed).volumes.into_iter().flatten();
+    let mounted: Vec<_> = volumes.filter_map(|volume| volume.secret?.secret_name).collect();
+    assert_eq!(mounted, ["ca", "cert", "key", "user"]);
+}
+
+#[test]
 fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
     let observed = edited(created(), |pipeline| {
         let spec = &mut pipeline.spec;

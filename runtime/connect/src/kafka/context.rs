@@ -20,6 +20,8 @@ pub(super) struct Context {
     trouble: Mutex<Option<String>>,
     end_txn: EndTxn,
     delivery: Mutex<Option<Undelivered>>,
+    /// A topic that may not be written. The client tells it in its log only: to the records it says that they were purged.
+    refused: Mutex<Option<String>>,
 }
 
 /// Attempts to end a transaction, as the client logs them (`debug=eos`).
@@ -66,11 +68,17 @@ impl Context {
     }
 
     pub fn undelivered(&self) -> Option<Undelivered> {
-        lock(&self.delivery).clone()
+        let undelivered = lock(&self.delivery).clone()?;
+        let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+        Some(match lock(&self.refused).clone() {
+            Some(topic) => Undelivered { code, topic, ..undelivered },
+            None => undelivered,
+        })
     }
 
     pub fn forget_undelivered(&self) {
         *lock(&self.delivery) = None;
+        *lock(&self.refused) = None;
     }
 
     /// A record that the client did not even queue counts as one that was not delivered.
@@ -92,6 +100,12 @@ fn end_txn_answer(message: &str) -> Option<&str> {
     message.split_once("EndTxn returned ")?.1.split_whitespace().next()
 }
 
+/// `Failed to add partition "<topic>" [<n>] to transaction: Broker: Topic authorization failed`.
+fn refused_topic(message: &str) -> Option<&str> {
+    let (topic, rest) = message.split_once("Failed to add partition \"")?.1.split_once("\" [")?;
+    rest.contains("Topic authorization failed").then_some(topic)
+}
+
 /// `… reached end of partition at offset <n> (…)`.
 fn end_offset(reason: &str) -> Option<i64> {
     reason.split_once("end of partition at offset ")?.1.split_whitespace().next()?.parse().ok()
@@ -106,6 +120,11 @@ impl ClientContext for Context {
         self.events.fetch_add(1, Ordering::Relaxed);
         if fac == "ENDTXN" {
             self.note_end_txn(message);
+        }
+        if fac == "ADDPARTS"
+            && let Some(topic) = refused_topic(message)
+        {
+            lock(&self.refused).get_or_insert_with(|| topic.to_owned());
         }
         match level {
             RDKafkaLogLevel::Emerg
@@ -165,6 +184,28 @@ mod tests {
         assert_eq!(context.take_end(), Some(42));
         context.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "another wording");
         assert_eq!(context.take_end(), None);
+    }
+
+    #[test]
+    fn a_topic_that_may_not_be_written_is_read_from_the_log() {
+        let line = |why: &str| {
+            format!("TxnCoordinator/1: Failed to add partition \"out\" [0] to transaction: Broker: {why}")
+        };
+        let purged =
+            || Undelivered { code: RDKafkaErrorCode::PurgeQueue, topic: "first".to_owned(), bytes: 7 };
+        for (why, code, topic) in [
+            ("Topic authorization failed", RDKafkaErrorCode::TopicAuthorizationFailed, "out"),
+            ("Operation not attempted", RDKafkaErrorCode::PurgeQueue, "first"),
+        ] {
+            let context = Context::default();
+            context.log(RDKafkaLogLevel::Error, "ADDPARTS", &line(why));
+            assert_eq!(context.undelivered(), None);
+            context.note_undelivered(purged());
+            assert_eq!(context.undelivered(), Some(Undelivered { code, topic: topic.to_owned(), bytes: 7 }));
+            context.forget_undelivered();
+            context.note_undelivered(purged());
+            assert_eq!(context.undelivered(), Some(purged()));
+        }
     }
 
     #[test]

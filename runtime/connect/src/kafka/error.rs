@@ -36,12 +36,13 @@ impl Origin<'_> {
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-            | Code::SaslAuthenticationFailed
-            | Code::Authentication => {
-                let of = self.topic.map_or(String::new(), |topic| format!("topic `{topic}`: "));
-                IoError::Denied { operation: self.operation, detail: format!("{of}{detail}") }
+            | Code::TransactionalIdAuthorizationFailed => {
+                IoError::Denied { operation: self.operation, detail: self.missing_right(code) }
             }
+            Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL => IoError::LoginFailed {
+                bootstrap: self.bootstrap.to_owned(),
+                detail: context.trouble().unwrap_or_else(|| detail.to_owned()),
+            },
             Code::InvalidTransactionTimeout => IoError::Refused {
                 setting: "transaction.timeout.ms".to_owned(),
                 detail: "it is above the broker's transaction.max.timeout.ms".to_owned(),
@@ -67,7 +68,51 @@ impl Origin<'_> {
 
     /// The brokers cannot be reached, and the client may know why.
     pub fn unreachable(self, detail: &str, context: &Context) -> IoError {
-        let detail = context.trouble().unwrap_or_else(|| detail.to_owned());
-        IoError::Unreachable { bootstrap: self.bootstrap.to_owned(), detail }
+        let bootstrap = self.bootstrap.to_owned();
+        match context.trouble() {
+            Some(detail) if is_about_login(&detail) => IoError::LoginFailed { bootstrap, detail },
+            trouble => {
+                let detail = trouble.unwrap_or_else(|| detail.to_owned());
+                IoError::Unreachable { bootstrap, detail }
+            }
+        }
     }
+
+    /// Which right is missing, on what.
+    fn missing_right(self, code: Code) -> String {
+        let topic = self.topic.map_or_else(|| "a topic".to_owned(), |topic| format!("topic `{topic}`"));
+        let (right, on) = match code {
+            Code::GroupAuthorizationFailed => ("Read", "the consumer group of the pipeline".to_owned()),
+            Code::TransactionalIdAuthorizationFailed => {
+                ("Write", format!("transactional id `{}`", self.transactional_id))
+            }
+            Code::ClusterAuthorizationFailed => ("Create", "the cluster".to_owned()),
+            _ => (right_of(self.operation), topic),
+        };
+        missing_right(right, &on)
+    }
+}
+
+/// The text of a missing right.
+pub(super) fn missing_right(right: &str, on: &str) -> String {
+    format!("the user lacks the right {right} on {on}; `weir topics FILE` prints the rights of a pipeline")
+}
+
+/// The right on a topic that an operation needs.
+fn right_of(operation: &str) -> &'static str {
+    match operation {
+        "poll" | "assign" | "seek" | "send_offsets" => "Read",
+        "look up offsets" => "Describe",
+        "describe" => "DescribeConfigs",
+        "make topics" => "Create",
+        "delete topics" | "delete records" => "Delete",
+        _ => "Write",
+    }
+}
+
+/// True when the client says so of a connection.
+fn is_about_login(trouble: &str) -> bool {
+    ["SSL handshake failed", "SASL authentication error", "SASL authentication failed"]
+        .iter()
+        .any(|words| trouble.contains(words))
 }

@@ -41,7 +41,7 @@ impl Io {
     /// Opens a door; says so when no broker can be reached. Nothing is fenced before `init_transactions`.
     pub fn connect(settings: &Settings, transactional_id: &str) -> Result<Self, IoError> {
         let timeout = Duration::from_millis(u64::from(settings.request_timeout_ms));
-        let mut wire = Wire::new(&settings.bootstrap_servers, &settings.client_id, timeout);
+        let mut wire = Wire::new(settings, timeout)?;
         wire.metadata(Asked::Brokers)?;
         Ok(Self {
             wire,
@@ -53,6 +53,11 @@ impl Io {
             queued: HashMap::new(),
             settings: settings.clone(),
         })
+    }
+
+    /// Asks whether the cluster lets us in with these settings: one connection, one question.
+    pub fn probe(settings: &Settings, timeout: Duration) -> Result<(), IoError> {
+        Wire::new(settings, timeout)?.metadata(Asked::Brokers).map(|_| ())
     }
 
     fn admin(&mut self) -> Result<(&Topics, &mut Wire), IoError> {

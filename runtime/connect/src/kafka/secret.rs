@@ -1,8 +1,8 @@
-//! How to reach Kafka, read from a Secret: mounted, with one file per key, or given otherwise.
-//!
-//! Understood is the servicebinding form, which Strimzi's KafkaAccess writes. Only plaintext is supported so far; a Secret
-//! that asks for more is refused by the name of its key, never used in part. No value is ever part of an error.
+//! Values of Secrets: mounted, with one file per key, or given otherwise. No value is ever part of an error.
 
+use super::security::Given;
+use super::tls::TlsError;
+use pipeline::plan::SecretKey;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,12 +10,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-const BOOTSTRAP: &str = "bootstrap.servers";
-/// The spelling of older operators.
-const BOOTSTRAP_ALIASES: [&str; 2] = ["bootstrapServers", "bootstrap-servers"];
-const PROTOCOL: &str = "security.protocol";
-/// A value is a line; larger files are no Secret of ours.
-const VALUE_BYTES_MAX: usize = 64 << 10;
+/// No Secret is larger.
+const VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// Why a Secret cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +20,7 @@ pub enum SecretError {
     #[error("key `{key}` is missing in the Kafka access secret at {place}")]
     Missing {
         /// The key.
-        key: &'static str,
+        key: String,
         /// Where the Secret is.
         place: String,
     },
@@ -40,67 +36,162 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The value is empty, too long or not text.
-    #[error("key `{key}` of the Kafka access secret at {place} is not one line of text")]
+    #[error("key `{key}` of the Kafka access secret at {place} is not {wanted}")]
     NotText {
         /// The key.
         key: String,
         /// Where the Secret is.
         place: String,
+        /// What it must be.
+        wanted: &'static str,
     },
-    /// Something other than plaintext is asked for.
+    /// A word that is none of those that are known.
+    #[error("key `{key}` of the Kafka access secret at {place} is none of {known}")]
+    Unknown {
+        /// The key.
+        key: String,
+        /// Where the Secret is.
+        place: String,
+        /// Those that are known.
+        known: &'static str,
+    },
+    /// The manifest asks for encryption and the Secret for none.
     #[error(
-        "key `{key}` of the Kafka access secret at {place} asks for TLS or SASL, which is not supported yet"
+        "spec.kafka.tls is set, and key `{key}` of the Kafka access secret at {place} asks for a connection without TLS; remove one of them"
     )]
-    Unsupported {
+    Contradiction {
         /// The key.
         key: String,
         /// Where the Secret is.
         place: String,
     },
+    /// A certificate to log in with, and nobody to trust: the Secret of a KafkaUser has no certificate authority of the
+    /// brokers.
+    #[error(
+        "the Kafka access secret at {place} has a client certificate and no `ssl.truststore.crt`; set spec.kafka.tls.caSecretKeyRef, with Strimzi to ca.crt of <cluster>-cluster-ca-cert"
+    )]
+    NobodyTrusted {
+        /// Where the Secret is.
+        place: String,
+    },
+    /// A password would be readable on the way.
+    #[error(
+        "the Kafka access secret at {place} asks for PLAIN without TLS, which would send the password unencrypted; use SASL_SSL, or SCRAM-SHA-512"
+    )]
+    Unencrypted {
+        /// Where the Secret is.
+        place: String,
+    },
+    /// Certificates or keys.
+    #[error("the certificates of Kafka cannot be used")]
+    Tls(#[source] TlsError),
 }
 
-/// `bootstrap.servers` of the Secret mounted at a directory.
-pub fn bootstrap_servers(directory: &Path) -> Result<String, SecretError> {
-    bootstrap_servers_by(&directory.display().to_string(), |key| match fs::read(directory.join(key)) {
+impl SecretError {
+    /// The key that somebody has to add.
+    pub fn missing_key(&self) -> Option<&str> {
+        match self {
+            Self::Missing { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// The value of a key of a Secret, by their names; none when it does not exist.
+pub type ReadKey<'a> = dyn Fn(&str, &str) -> io::Result<Option<Vec<u8>>> + 'a;
+
+/// Reads keys of Secrets.
+#[derive(Clone, Copy)]
+pub struct Secrets<'a> {
+    /// The value of a key.
+    pub read: &'a ReadKey<'a>,
+    /// Says to people where a Secret is.
+    pub place: &'a dyn Fn(&str) -> String,
+}
+
+/// The value of a key of the Secret mounted in a folder of its name below `directory`.
+pub fn read_mounted(directory: &Path, secret: &str, key: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(directory.join(secret).join(key)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
         Ok(bytes) => Ok(Some(bytes)),
-    })
+    }
 }
 
-/// `bootstrap.servers` of a Secret whose keys are read by `read`; `place` says to people where that is.
-pub fn bootstrap_servers_by(
-    place: &str,
-    read: impl Fn(&str) -> io::Result<Option<Vec<u8>>>,
-) -> Result<String, SecretError> {
-    if let Some(protocol) = value(place, &read, PROTOCOL)?
-        && !protocol.eq_ignore_ascii_case("PLAINTEXT")
-    {
-        return Err(SecretError::Unsupported { key: PROTOCOL.to_owned(), place: place.to_owned() });
+impl Secrets<'_> {
+    /// The first of these keys that exists, as one line without white space around it.
+    pub(super) fn line(&self, secret: &str, keys: &[&str]) -> Result<Option<String>, SecretError> {
+        let wanted = "one line of text";
+        let is_line = |text: &str| !text.trim().is_empty() && !text.trim().contains('\n');
+        Ok(self.text(secret, keys, wanted, is_line)?.map(|text| text.trim().to_owned()))
     }
-    for key in std::iter::once(BOOTSTRAP).chain(BOOTSTRAP_ALIASES) {
-        if let Some(servers) = value(place, &read, key)? {
-            return Ok(servers);
+
+    /// The first of these keys that exists, as a password: a line break at its end is not part of it.
+    pub(super) fn password(&self, secret: &str, keys: &[&str]) -> Result<Option<Given>, SecretError> {
+        let bare = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
+        let is_password = |text: &str| !bare(text).is_empty() && !bare(text).contains(['\n', '\0']);
+        let found = self.text(secret, keys, "a password on one line", is_password)?;
+        Ok(found.map(|text| Given::new(bare(&text), named(secret, keys[0]))))
+    }
+
+    /// The first of these keys that exists, as PEM.
+    pub(super) fn pem(&self, secret: &str, keys: &[&str]) -> Result<Option<Given>, SecretError> {
+        for key in keys {
+            let found = self.text(secret, &[key], "text in PEM form", |text| text.contains("-----BEGIN "))?;
+            if let Some(text) = found {
+                return Ok(Some(Given::new(text, named(secret, key))));
+            }
         }
+        Ok(None)
     }
-    Err(SecretError::Missing { key: BOOTSTRAP, place: place.to_owned() })
+
+    /// As the call that it wraps, for a key that must exist.
+    pub(super) fn required<T>(
+        &self,
+        key: &SecretKey,
+        read: impl FnOnce(&Self, &str, &[&str]) -> Result<Option<T>, SecretError>,
+    ) -> Result<T, SecretError> {
+        let SecretKey { name, key } = key;
+        read(self, name, &[key])?.ok_or_else(|| self.missing(name, key))
+    }
+
+    pub(super) fn missing(&self, secret: &str, key: &str) -> SecretError {
+        SecretError::Missing { key: key.to_owned(), place: (self.place)(secret) }
+    }
+
+    fn text(
+        &self,
+        secret: &str,
+        keys: &[&str],
+        wanted: &'static str,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, SecretError> {
+        for key in keys {
+            let (name, place) = ((*key).to_owned(), || (self.place)(secret));
+            let bytes = match (self.read)(secret, key) {
+                Err(source) => return Err(SecretError::Read { key: name, place: place(), source }),
+                Ok(None) => continue,
+                Ok(Some(bytes)) => bytes,
+            };
+            let text = String::from_utf8(bytes).ok().filter(|text| text.len() <= VALUE_BYTES_MAX);
+            return match text.filter(|text| is_wanted(text)) {
+                Some(text) => Ok(Some(text)),
+                None => Err(SecretError::NotText { key: name, place: place(), wanted }),
+            };
+        }
+        Ok(None)
+    }
 }
 
-/// What is mounted at a directory, as far as it may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mounted {
-    /// Keys that are needed and not there. A Secret that does not exist lacks all of them.
-    pub missing_keys: Vec<&'static str>,
-    /// Hash of all keys and values, 32 hex digits; none when there is none, or when they cannot be read now.
-    pub hash: Option<String>,
+fn named(secret: &str, key: &str) -> String {
+    SecretKey { name: secret.to_owned(), key: key.to_owned() }.to_string()
 }
 
-/// Looks at the Secret mounted at a directory. The hash is keyed with `key`, so that equal Secrets of two owners differ.
-pub fn look(directory: &Path, key: &str) -> Mounted {
+/// Hash of all keys and values of the Secret mounted at a directory, 32 hex digits; none when there is none, or when it
+/// cannot be read now. It is keyed with `key`, so that equal Secrets of two owners differ.
+pub fn content_hash(directory: &Path, key: &str) -> Option<String> {
     let content = content(directory).unwrap_or_default();
-    let there = std::iter::once(BOOTSTRAP).chain(BOOTSTRAP_ALIASES).any(|key| content.contains_key(key));
-    let missing_keys = if there { Vec::new() } else { vec![BOOTSTRAP] };
-    Mounted { missing_keys, hash: (!content.is_empty()).then(|| keyed_hash(key, &content)) }
+    (!content.is_empty()).then(|| keyed_hash(key, &content))
 }
 
 /// Key and value of each file. Names with a dot at the front are of the kubelet, which swaps the content by them.
@@ -130,26 +221,6 @@ fn keyed_hash(key: &str, content: &BTreeMap<String, Vec<u8>>) -> String {
     })
 }
 
-fn value(
-    place: &str,
-    read: &impl Fn(&str) -> io::Result<Option<Vec<u8>>>,
-    key: &str,
-) -> Result<Option<String>, SecretError> {
-    let (key, place) = (key.to_owned(), place.to_owned());
-    let bytes = match read(&key) {
-        Err(source) => return Err(SecretError::Read { key, place, source }),
-        Ok(None) => return Ok(None),
-        Ok(Some(bytes)) => bytes,
-    };
-    let text = std::str::from_utf8(&bytes).ok().map(str::trim);
-    match text {
-        Some(text) if !text.is_empty() && text.len() <= VALUE_BYTES_MAX && !text.contains('\n') => {
-            Ok(Some(text.to_owned()))
-        }
-        _ => Err(SecretError::NotText { key, place }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,22 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn bootstrap_servers_are_read() {
-        for entries in [
-            &[("bootstrap.servers", "a:9092,b:9092\n")][..],
-            &[("type", "kafka"), ("bootstrapServers", "a:9092,b:9092"), ("security.protocol", "PLAINTEXT")],
-        ] {
-            assert_eq!(bootstrap_servers(secret(entries).path()).unwrap(), "a:9092,b:9092");
-        }
-    }
-
-    #[test]
-    fn a_look_tells_what_is_missing_and_whether_the_content_changed() {
+    fn a_hash_tells_whether_the_content_changed() {
         let one = secret(&[("bootstrapServers", "a:1"), ("password", "hush")]);
         let same = secret(&[("password", "hush"), ("bootstrapServers", "a:1")]);
         let other = secret(&[("bootstrapServers", "a:1"), ("password", "hush2")]);
-        let hash = |of: &tempfile::TempDir, key| look(of.path(), key).hash;
-        assert_eq!(look(one.path(), "k").missing_keys, Vec::<&str>::new());
+        let hash = |of: &tempfile::TempDir, key| content_hash(of.path(), key);
         assert_eq!(hash(&one, "k").map(|hash| hash.len()), Some(32));
         assert_eq!(hash(&one, "k"), hash(&same, "k"));
         assert_ne!(hash(&one, "k"), hash(&other, "k"));
@@ -186,25 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_not_there_lacks_every_key_and_has_no_hash() {
+    fn a_secret_that_is_not_there_has_no_hash() {
         let empty = secret(&[]);
-        let lacks_all = Mounted { missing_keys: vec!["bootstrap.servers"], hash: None };
-        assert_eq!(look(empty.path(), "k"), lacks_all);
-        assert_eq!(look(&empty.path().join("none"), "k"), lacks_all);
-        let without_address = secret(&[("password", "hush")]);
-        assert_eq!(look(without_address.path(), "k").missing_keys, ["bootstrap.servers"]);
-    }
-
-    #[test]
-    fn what_is_missing_or_not_supported_is_named_without_its_value() {
-        for (entries, expected) in [
-            (&[][..], "key `bootstrap.servers` is missing"),
-            (&[("bootstrap.servers", "a:1"), ("security.protocol", "SASL_SSL")], "key `security.protocol`"),
-            (&[("bootstrap.servers", "")], "not one line of text"),
-            (&[("bootstrap.servers", "hush:1\nhush:2")], "not one line of text"),
-        ] {
-            let error = bootstrap_servers(secret(entries).path()).unwrap_err().to_string();
-            assert!(error.contains(expected) && !error.contains("hush"), "{error}");
-        }
+        assert_eq!(content_hash(empty.path(), "k"), None);
+        assert_eq!(content_hash(&empty.path().join("none"), "k"), None);
     }
 }

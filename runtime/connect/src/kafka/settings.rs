@@ -1,5 +1,6 @@
 //! What a client is told, in one place.
 
+use super::security::Security;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
@@ -11,6 +12,8 @@ pub(super) const BATCH_BYTES: usize = 500_000;
 pub struct Settings {
     /// `host:port,…`.
     pub bootstrap_servers: String,
+    /// Encryption and login; plain text by default.
+    pub security: Security,
     /// Shown in the broker's logs and quotas.
     pub client_id: String,
     /// Consumer group that offsets are sent to, for lag tools.
@@ -39,6 +42,7 @@ impl Settings {
     ) -> Self {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
+            security: Security::default(),
             client_id: client_id.into(),
             group: group.into(),
             transaction_timeout_ms: transaction_timeout_ms(100),
@@ -58,6 +62,7 @@ impl Settings {
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "2000")
             .set_log_level(RDKafkaLogLevel::Info);
+        self.security.tell(&mut config);
         config
     }
 

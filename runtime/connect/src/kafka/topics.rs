@@ -1,7 +1,7 @@
 //! Topics of our own: made with the settings of exactly-once, then looked at; deleted and trimmed.
 
 use super::context::Context;
-use super::error::Origin;
+use super::error::{Origin, missing_right};
 use super::lookup::list;
 use super::settings::Settings;
 use super::wire::{Asked, TopicMetadata, Wire};
@@ -245,7 +245,8 @@ pub(super) fn find(name: &str, wire: &mut Wire) -> Result<Option<TopicMetadata>,
     match found {
         Some(topic) if topic.error == super::wire::UNKNOWN_TOPIC => Ok(None),
         Some(topic) if topic.error == super::wire::TOPIC_AUTHORIZATION_FAILED => {
-            Err(IoError::Denied { operation: "describe", detail: format!("topic `{name}`") })
+            let detail = missing_right("Describe", &format!("topic `{name}`"));
+            Err(IoError::Denied { operation: "describe", detail })
         }
         other => Ok(other),
     }

@@ -1,26 +1,35 @@
 //! One request spoken by hand: `Metadata` version 12, which tells topic ids, and never makes a topic.
 //!
 //! librdkafka knows topic ids, but its safe Rust interface does not show them. Kafka 2.8 and later answer this version.
+//! It is also the first that connects in every life of a worker, so it is who says why a cluster does not let us in.
 
+mod connection;
+mod login;
+mod scram;
+mod trouble;
+
+use super::settings::Settings;
+use super::tls;
 use crate::door::IoError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use connection::{Connection, Dial, host_of};
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
+use trouble::{Moment, Trouble};
 
 const METADATA: i16 = 3;
 const METADATA_VERSION: i16 = 12;
 /// Larger than the metadata of a hundred thousand partitions.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How a TLS record begins that ends a connection.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// A connection of its own, made when it is needed.
 pub(super) struct Wire {
     bootstrap: String,
-    client_id: String,
-    timeout: Duration,
-    stream: Option<TcpStream>,
-    correlation: i32,
+    dial: Dial,
+    connection: Option<Connection>,
 }
 
 /// What a cluster says of itself.
@@ -56,90 +65,127 @@ pub(super) enum Asked<'a> {
 }
 
 impl Wire {
-    pub fn new(bootstrap: &str, client_id: &str, timeout: Duration) -> Self {
-        Self {
-            bootstrap: bootstrap.to_owned(),
-            client_id: client_id.to_owned(),
-            timeout,
-            stream: None,
-            correlation: 0,
-        }
+    /// Connects to nobody yet. Certificates that cannot be used are told.
+    pub fn new(settings: &Settings, timeout: Duration) -> Result<Self, IoError> {
+        let security = settings.security.clone();
+        let tls = security.tls.as_ref().map(tls::client).transpose();
+        let tls = tls.map_err(|error| IoError::LoginFailed {
+            bootstrap: settings.bootstrap_servers.clone(),
+            detail: error.to_string(),
+        })?;
+        let dial = Dial { client_id: settings.client_id.clone(), timeout, security, tls };
+        Ok(Self { bootstrap: settings.bootstrap_servers.clone(), dial, connection: None })
     }
 
     /// Asks the connected broker, else the bootstrap servers in turn. A connection that the broker had closed meanwhile
     /// is replaced once.
     pub fn metadata(&mut self, asked: Asked<'_>) -> Result<Metadata, IoError> {
-        if let Some(stream) = self.stream.take()
-            && let Ok(metadata) = self.ask(stream, asked)
+        if let Some(mut connection) = self.connection.take()
+            && let Ok(metadata) = ask(&mut connection, &self.dial.client_id, asked)
         {
+            self.connection = Some(connection);
             return Ok(metadata);
         }
-        let stream = self.connect()?;
-        self.ask(stream, asked).map_err(|error| self.unreachable(error.to_string()))
-    }
-
-    fn unreachable(&self, detail: String) -> IoError {
-        IoError::Unreachable { bootstrap: self.bootstrap.clone(), detail }
-    }
-
-    fn connect(&self) -> Result<TcpStream, IoError> {
         let mut troubles = Vec::new();
         for server in self.bootstrap.split(',').map(str::trim).filter(|server| !server.is_empty()) {
             // A scheme such as PLAINTEXT:// is allowed before the host.
             let address = server.rsplit_once("//").map_or(server, |(_, address)| address);
-            match self.open(address) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => troubles.push(format!("{address}: {error}")),
-            }
-        }
-        Err(self.unreachable(troubles.join("; ")))
-    }
-
-    fn open(&self, address: &str) -> io::Result<TcpStream> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, self.timeout) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(self.timeout))?;
-                    stream.set_write_timeout(Some(self.timeout))?;
-                    return Ok(stream);
+            match self.first_answer(address, asked) {
+                Ok((connection, metadata)) => {
+                    self.connection = Some(connection);
+                    return Ok(metadata);
                 }
-                Err(error) => failed = error,
+                Err(trouble) => troubles.push((address, trouble)),
             }
         }
-        Err(failed)
+        let refused = troubles.iter().any(|(_, trouble)| trouble.refused);
+        let details: Vec<String> =
+            troubles.iter().map(|(address, trouble)| format!("{address}: {}", trouble.detail)).collect();
+        let (bootstrap, detail) = (self.bootstrap.clone(), details.join("; "));
+        Err(if refused {
+            IoError::LoginFailed { bootstrap, detail }
+        } else {
+            IoError::Unreachable { bootstrap, detail }
+        })
     }
 
-    /// One question and its answer; the connection is kept only when both went well.
-    fn ask(&mut self, mut stream: TcpStream, asked: Asked<'_>) -> io::Result<Metadata> {
-        self.correlation = self.correlation.wrapping_add(1);
-        stream.write_all(&request(self.correlation, &self.client_id, asked))?;
-        let mut length = [0; 4];
-        stream.read_exact(&mut length)?;
-        let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > ANSWER_BYTES_MAX {
-            return Err(malformed());
-        }
-        let mut answer = vec![0; length];
-        stream.read_exact(&mut answer)?;
-        let metadata = Answer(&answer).metadata(self.correlation).ok_or_else(malformed)?;
-        self.stream = Some(stream);
-        Ok(metadata)
+    /// Connects and asks. Only an answer shows that we were let in: a broker looks at a client certificate after the
+    /// client believes that the handshake is over.
+    fn first_answer(&self, address: &str, asked: Asked<'_>) -> Result<(Connection, Metadata), Trouble> {
+        let mut connection = self.dial.connect(address)?;
+        let answer = ask(&mut connection, &self.dial.client_id, asked);
+        let host = host_of(address);
+        let broke = |error| Trouble::of(&error, Moment::FirstRequest, host, &self.dial.security);
+        answer.map(|metadata| (connection, metadata)).map_err(broke)
     }
+}
+
+/// One question and its answer.
+fn ask(connection: &mut Connection, client_id: &str, asked: Asked<'_>) -> io::Result<Metadata> {
+    connection.write_all(&framed(&request(CORRELATION, client_id, asked)))?;
+    connection.flush()?;
+    let answer = read_frame(connection)?;
+    Answer(&answer).metadata(CORRELATION).ok_or_else(malformed)
+}
+
+/// There is one request at a time on a connection, so that all may have one number.
+const CORRELATION: i32 = 1;
+
+/// A request of an older kind, with the older header, and the body of its answer.
+fn exchange(
+    stream: &mut (impl Read + Write),
+    (api, version): (i16, i16),
+    client_id: &str,
+    body: &[u8],
+) -> io::Result<Vec<u8>> {
+    let mut request = header(api, version, CORRELATION, client_id);
+    request.extend_from_slice(body);
+    stream.write_all(&framed(&request))?;
+    stream.flush()?;
+    let mut answer = read_frame(stream)?;
+    if answer.len() < 4 || answer[..4] != CORRELATION.to_be_bytes() {
+        return Err(malformed());
+    }
+    Ok(answer.split_off(4))
+}
+
+fn read_frame(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    if length[..2] == TLS_ALERT {
+        let said =
+            "it speaks TLS at this address; set spec.kafka.tls, or use the address of another listener";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+    }
+    let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > ANSWER_BYTES_MAX {
+        return Err(malformed());
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
 }
 
 fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not that of a Kafka broker")
 }
 
+fn framed(request: &[u8]) -> Vec<u8> {
+    [&(request.len() as i32).to_be_bytes()[..], request].concat()
+}
+
+fn header(api: i16, version: i16, correlation: i32, client_id: &str) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend_from_slice(&api.to_be_bytes());
+    header.extend_from_slice(&version.to_be_bytes());
+    header.extend_from_slice(&correlation.to_be_bytes());
+    header.extend_from_slice(&(client_id.len() as i16).to_be_bytes());
+    header.extend_from_slice(client_id.as_bytes());
+    header
+}
+
 fn request(correlation: i32, client_id: &str, asked: Asked<'_>) -> Vec<u8> {
-    let mut body = Vec::new();
-    body.extend_from_slice(&METADATA.to_be_bytes());
-    body.extend_from_slice(&METADATA_VERSION.to_be_bytes());
-    body.extend_from_slice(&correlation.to_be_bytes());
-    body.extend_from_slice(&(client_id.len() as i16).to_be_bytes());
-    body.extend_from_slice(client_id.as_bytes());
+    let mut body = header(METADATA, METADATA_VERSION, correlation, client_id);
     body.push(0); // no tagged fields
     match asked {
         Asked::All => body.push(0),
@@ -153,9 +199,7 @@ fn request(correlation: i32, client_id: &str, asked: Asked<'_>) -> Vec<u8> {
         }
     }
     body.extend_from_slice(&[0, 0, 0]); // do not make topics; no authorized operations; no tagged fields
-    let mut framed = (body.len() as i32).to_be_bytes().to_vec();
-    framed.append(&mut body);
-    framed
+    body
 }
 
 fn push_varint(mut number: u32, into: &mut Vec<u8>) {
@@ -238,6 +282,12 @@ impl<'a> Answer<'a> {
         None
     }
 
+    /// A string with its length in two bytes; null is empty.
+    fn short_text(&mut self) -> Option<&'a str> {
+        let length = self.i16()?.max(0);
+        std::str::from_utf8(self.take(length as usize)?).ok()
+    }
+
     /// A compact string; null is empty.
     fn text(&mut self) -> Option<&'a str> {
         let length = self.varint()?.saturating_sub(1);
@@ -310,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_question_is_framed() {
-        let asked = request(1, "c", Asked::One("t"));
+        let asked = framed(&request(1, "c", Asked::One("t")));
         assert_eq!(asked[..4], (asked.len() as i32 - 4).to_be_bytes());
         assert_eq!(asked[4..8], [0, 3, 0, 12]);
         assert_eq!(asked[asked.len() - 3..], [0, 0, 0]);
@@ -318,7 +368,8 @@ mod tests {
 
     #[test]
     fn nobody_there_is_said_with_the_address() {
-        let mut wire = Wire::new("127.0.0.1:1, nowhere.invalid:9092", "c", Duration::from_secs(5));
+        let settings = Settings::new("127.0.0.1:1, nowhere.invalid:9092", "c", "g");
+        let mut wire = Wire::new(&settings, Duration::from_secs(5)).unwrap();
         let error = wire.metadata(Asked::Brokers).unwrap_err().to_string();
         assert!(error.contains("127.0.0.1:1: Connection refused"), "{error}");
         assert!(error.contains("nowhere.invalid:9092: "), "{error}");

@@ -1,6 +1,7 @@
 //! From a resolved manifest to a plan, with all problems at once.
 
-use super::connector::{Sinks, check_kafka, sources};
+use super::access::check_kafka;
+use super::connector::{Sinks, sources};
 use super::flow::Flow;
 use super::problems::{At, Problems};
 use super::setting::settings;

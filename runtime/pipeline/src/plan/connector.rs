@@ -1,5 +1,6 @@
 //! Sources and sinks: access to Kafka, schemas, event time, names.
 
+use super::access::{access_of_pipeline, kafka_topic};
 use super::build::exactly_one;
 use super::field;
 use super::problems::{At, Problems};
@@ -11,7 +12,7 @@ use super::{
 use crate::manifest::ResolvedManifest;
 use crate::problem::{ProblemKind, suggest};
 use crate::schema::Schema;
-use crate::spec::{self, EventTimeUnit, KafkaTopic, SchemaRef, SideSink, StreamPipelineSpec, defaults};
+use crate::spec::{self, EventTimeUnit, SchemaRef, SideSink, StreamPipelineSpec, defaults};
 use std::sync::Arc;
 
 /// A source and the text of its schema, which the plan hash needs.
@@ -134,61 +135,6 @@ fn compile_schema(
     }
 }
 
-fn access_of_pipeline(spec: &StreamPipelineSpec) -> Option<KafkaAccess> {
-    let kafka = spec.kafka.as_ref()?;
-    access(kafka.bootstrap_servers.as_ref(), kafka.secret_ref.as_ref())
-}
-
-fn access(servers: Option<&String>, secret: Option<&spec::NameRef>) -> Option<KafkaAccess> {
-    match (servers, secret) {
-        (Some(servers), _) => Some(KafkaAccess::BootstrapServers(servers.clone())),
-        (None, Some(secret)) => Some(KafkaAccess::SecretRef(secret.name.clone())),
-        (None, None) => None,
-    }
-}
-
-/// Checks `spec.kafka`.
-pub(super) fn check_kafka(kafka: &spec::KafkaAccess, at: &At, problems: &mut Problems) {
-    let blocks =
-        [("bootstrapServers", kafka.bootstrap_servers.is_some()), ("secretRef", kafka.secret_ref.is_some())];
-    exactly_one(&blocks, at, problems);
-    check_servers(kafka.bootstrap_servers.as_deref(), at, problems);
-}
-
-fn check_servers(servers: Option<&str>, at: &At, problems: &mut Problems) {
-    let bad = |address: &&str| {
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-        !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-    };
-    if let Some(address) = servers.and_then(|servers| servers.split(',').map(str::trim).find(bad)) {
-        let message =
-            format!("`{address}` is not an address; write `host:port`, several with commas between them");
-        problems.add(ProblemKind::BadText, &at.field("bootstrapServers"), message);
-    }
-}
-
-fn kafka_topic(
-    kafka: &KafkaTopic,
-    default: Option<&KafkaAccess>,
-    at: &At,
-    problems: &mut Problems,
-) -> (String, Option<KafkaAccess>) {
-    if kafka.bootstrap_servers.is_some() && kafka.secret_ref.is_some() {
-        let message = "`bootstrapServers` and `secretRef` are set; at most one of them is allowed";
-        problems.add(ProblemKind::Union, at, message);
-    }
-    if kafka.topic == "." || kafka.topic == ".." {
-        problems.add(
-            ProblemKind::BadText,
-            &at.field("topic"),
-            format!("`{}` cannot be a topic", kafka.topic),
-        );
-    }
-    check_servers(kafka.bootstrap_servers.as_deref(), at, problems);
-    let own = access(kafka.bootstrap_servers.as_ref(), kafka.secret_ref.as_ref());
-    (kafka.topic.clone(), own.or_else(|| default.cloned()))
-}
-
 /// All sinks: those of the user first, in their order, then those written in place.
 #[derive(Default)]
 pub(super) struct Sinks {
@@ -196,7 +142,7 @@ pub(super) struct Sinks {
     of_users: usize,
     /// Sinks of the user that a `sinkRef` names.
     referred: Vec<SinkId>,
-    default_access: Option<KafkaAccess>,
+    default_access: Option<Arc<KafkaAccess>>,
 }
 
 impl Sinks {

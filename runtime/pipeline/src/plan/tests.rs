@@ -1,4 +1,6 @@
-use super::{Input, NodeKind, Plan, PlanHash, SinkRole, StageId, StartFrom, from_yaml, load};
+use super::{
+    Input, NodeKind, Plan, PlanHash, SinkRole, SourceConnector, StageId, StartFrom, from_yaml, load,
+};
 use crate::manifest::{Manifest, References, ResolvedManifest};
 use crate::problem::ProblemKind;
 use std::path::Path;
@@ -440,5 +442,98 @@ proptest::proptest! {
         let written = resolved.to_yaml().unwrap();
         let again = load([("b.yaml", written.as_str())]).map_err(|problems| format!("{problems:?}\n{written}")).unwrap();
         proptest::prop_assert_eq!(again.pipelines[0].resolved.manifest(), &resolved.inlined());
+    }
+}
+
+const CA: &str = "tls: {caSecretKeyRef: {name: ca, key: ca.crt}}";
+const PASSWORD: &str = "username: u, passwordSecretKeyRef: {name: u, key: password}";
+
+fn with_kafka(kafka: &str, sink: &str) -> String {
+    pipeline(&format!(
+        "  kafka: {{{kafka}}}\n  sources: [{{name: a, kafka: {{topic: a}}}}]\n  sinks: [{{name: out, kafka: {{topic: b{sink}}}}}]\n"
+    ))
+}
+
+#[test]
+fn kafka_is_reached_in_every_way_that_can_be() {
+    let scram = format!("sasl: {{mechanism: ScramSha512, {PASSWORD}}}");
+    let plain = format!("sasl: {{mechanism: Plain, {PASSWORD}}}");
+    let mutual = "tls: {caSecretKeyRef: {name: ca, key: ca.crt}, certSecretKeyRef: {name: c, key: tls.crt}, keySecretKeyRef: {name: c, key: tls.key}}";
+    for (kafka, secrets) in [
+        ("bootstrapServers: 'a:1'".to_owned(), &[][..]),
+        ("secretRef: {name: s}".to_owned(), &["s"]),
+        (format!("bootstrapServers: 'a:1', {CA}"), &["ca"]),
+        (format!("bootstrapServers: 'a:1', {mutual}"), &["c", "ca"]),
+        (format!("bootstrapServers: 'a:1', {scram}"), &["u"]),
+        (format!("bootstrapServers: 'a:1', {CA}, {scram}"), &["ca", "u"]),
+        (format!("bootstrapServers: 'a:1', {CA}, {plain}"), &["ca", "u"]),
+        (format!("bootstrapServers: 'a:1', {mutual}, {scram}"), &["c", "ca", "u"]),
+        (format!("bootstrapServers: 'a:1', {CA}, secretRef: {{name: user}}"), &["ca", "user"]),
+        (format!("secretRef: {{name: s}}, {CA}"), &["ca", "s"]),
+    ] {
+        let plan =
+            from_yaml(&with_kafka(&kafka, "")).unwrap_or_else(|problems| panic!("{kafka}: {problems:?}"));
+        let SourceConnector::Kafka { access: Some(access), .. } = &plan.sources()[0].connector else {
+            panic!("{kafka}")
+        };
+        assert_eq!(access.secrets().into_iter().collect::<Vec<_>>(), secrets, "{kafka}");
+    }
+}
+
+#[test]
+fn ways_to_kafka_that_cannot_be_are_told() {
+    let scram = format!("sasl: {{mechanism: ScramSha512, {PASSWORD}}}");
+    let plain = format!("sasl: {{mechanism: Plain, {PASSWORD}}}");
+    let certificate =
+        "tls: {caSecretKeyRef: {name: ca, key: ca.crt}, certSecretKeyRef: {name: c, key: tls.crt}";
+    let key = "keySecretKeyRef: {name: c, key: tls.key}}";
+    let topic = ", bootstrapServers: 'a:1'";
+    for (kafka, sink, expected) in [
+        (CA.to_owned(), "", "spec.kafka: neither `bootstrapServers` nor `secretRef` is set"),
+        (scram.clone(), "", "spec.kafka: neither `bootstrapServers` nor `secretRef` is set"),
+        (
+            format!("secretRef: {{name: s}}, {scram}"),
+            "",
+            "spec.kafka.sasl: `secretRef` says who logs in already",
+        ),
+        (
+            format!("secretRef: {{name: s}}, {certificate}, {key}"),
+            "",
+            "spec.kafka.tls.certSecretKeyRef: `secretRef` says who logs in already",
+        ),
+        (
+            format!("bootstrapServers: 'a:1', {certificate}}}"),
+            "",
+            "spec.kafka.tls: `certSecretKeyRef` is set without `keySecretKeyRef`",
+        ),
+        (
+            format!("bootstrapServers: 'a:1', tls: {{caSecretKeyRef: {{name: ca, key: ca.crt}}, {key}"),
+            "",
+            "spec.kafka.tls: `keySecretKeyRef` is set without `certSecretKeyRef`",
+        ),
+        (
+            format!("bootstrapServers: 'a:1', {plain}"),
+            "",
+            "spec.kafka.sasl.mechanism: `Plain` would send the password unencrypted",
+        ),
+        (
+            "bootstrapServers: 'a:1', tls: {}".to_owned(),
+            "",
+            "spec.kafka.tls: the field `caSecretKeyRef` is missing",
+        ),
+        (
+            format!("bootstrapServers: 'a:1', {CA}"),
+            topic,
+            "spec.sinks[0].kafka.bootstrapServers: `bootstrapServers` of a topic are reached in plain text",
+        ),
+        (
+            "bootstrapServers: 'a:1', tls: {caSecretKeyRef: {name: ca, key: ../x}}".to_owned(),
+            "",
+            "spec.kafka.tls.caSecretKeyRef.key: ",
+        ),
+    ] {
+        let problems = from_yaml(&with_kafka(&kafka, sink)).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(lines.iter().any(|line| line.contains(expected)), "{expected}: {lines:#?}");
     }
 }

@@ -132,7 +132,7 @@ fn of_source(source: &Source, spec: &SourceSpec) -> Vec<Row> {
         None => "off".to_owned(),
     };
     let mut rows = vec![
-        row("kafka", format!("topic {topic}{}", access_text(access.as_ref())), true),
+        row("kafka", format!("topic {topic}{}", access_text(access.as_deref())), true),
         row("eventTime.field", field, given.field.is_some()),
         row("eventTime.unit", format!("{:?}", source.time.unit), given.unit.is_some()),
         row(
@@ -158,8 +158,19 @@ fn of_source(source: &Source, spec: &SourceSpec) -> Vec<Row> {
 
 fn access_text(access: Option<&KafkaAccess>) -> String {
     match access {
-        Some(KafkaAccess::BootstrapServers(servers)) => format!(" at {servers}"),
-        Some(KafkaAccess::SecretRef(secret)) => format!(" by Secret {secret}"),
+        Some(KafkaAccess::Inline { servers, tls, login }) => {
+            let encrypted = if tls.is_some() { " with TLS" } else { "" };
+            let user = match (login, tls.as_ref().and_then(|tls| tls.certificate.as_ref())) {
+                (Some(login), _) => format!(" as {} by {}", login.username, login.password),
+                (None, Some(certificate)) => format!(" by {}", certificate.chain),
+                (None, None) => String::new(),
+            };
+            format!(" at {servers}{encrypted}{user}")
+        }
+        Some(KafkaAccess::Secret { name, servers: Some(servers), .. }) => {
+            format!(" at {servers} by Secret {name}")
+        }
+        Some(KafkaAccess::Secret { name, servers: None, .. }) => format!(" by Secret {name}"),
         None => String::new(),
     }
 }
@@ -204,7 +215,7 @@ fn of_window(plan: &Plan, window: &Window, written: Option<&StreamWindowSpec>) -
 /// Where a sink writes.
 pub fn destination(sink: &Sink) -> String {
     match &sink.connector {
-        SinkConnector::Kafka { topic, access } => format!("topic {topic}{}", access_text(access.as_ref())),
+        SinkConnector::Kafka { topic, access } => format!("topic {topic}{}", access_text(access.as_deref())),
         SinkConnector::File { path } => format!("file {path}"),
         SinkConnector::Log => "the log of the pod".to_owned(),
     }
