@@ -65,7 +65,7 @@ pub struct KafkaSasl {
     /// Name of the user, of at most 255 characters.
     #[schemars(length(min = 1, max = 255))]
     pub username: String,
-    /// The password.
+    /// The password of the user; a line break at its end is not part of it.
     pub password_secret_key_ref: SecretKeyRef,
 }
 
