@@ -2,15 +2,17 @@
 //! goes on.
 
 use crate::context::{Context, FIELD_MANAGER, with_causes};
+use crate::pipeline::report::warning;
 use control::call::bounded_message;
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::core::error_boundary::InvalidObject;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::Event;
 use kube::{Api, Resource};
 use serde_json::{Value, json};
 
@@ -53,17 +55,8 @@ where
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
         Err(source) => return Err(Error::Write(name, source)),
     }
-    let event = Event {
-        type_: EventType::Warning,
-        reason: Reason::ConfigInvalid.as_str().to_owned(),
-        note: Some(message(&object.error)),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    // An event is a courtesy: the status has said the same already.
-    if let Err(error) = context.recorder.publish(&event, &found.object_ref(&resource)).await {
-        tracing::debug!(name, error = with_causes(&error), "an event was not written");
-    }
+    let event = warning(Reason::ConfigInvalid.as_str(), message(&object.error));
+    publish(&event, &found.object_ref(&resource), context).await;
     Ok(())
 }
 
@@ -97,11 +90,15 @@ where
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
         Err(source) => return Err(Error::Release(name, source)),
     }
-    // An event is a courtesy.
-    if let Err(error) = context.recorder.publish(left, &gone.object_ref(&resource)).await {
-        tracing::debug!(name, error = with_causes(&error), "an event was not written");
-    }
+    publish(left, &gone.object_ref(&resource), context).await;
     Ok(())
+}
+
+/// An event is a courtesy: a reconcile does not fail for it.
+async fn publish(event: &Event, about: &ObjectReference, context: &Context) {
+    if let Err(error) = context.recorder.publish(event, about).await {
+        tracing::debug!(reason = event.reason, error = with_causes(&error), "an event was not written");
+    }
 }
 
 fn message(error: &str) -> String {

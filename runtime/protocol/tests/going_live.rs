@@ -216,6 +216,34 @@ fn a_drained_unit_is_claimed_again_only_to_resume_it() {
     );
 }
 
+/// A plan before had another stage. Its journals are claimed along with the others, and hold no lock of this generation.
+#[test]
+fn journals_of_the_past_alone_are_no_reason_to_go_live_before_the_drain_is_resumed() {
+    let old = owner(1, 0, 1);
+    let mine = me(1, 0, 2);
+    let locked = Journal::of(&[claim_of(old, PLAN), commit_of(old, 1), drained(old, 1, 7)]);
+    let past = owner(0, 0, 1);
+    let retiring =
+        ClaimHead { owner: old, plan: PLAN, placement: PlacementHash(1), resume: None, retired: true };
+    let retired = Journal::of(&[
+        claim_of(past, OTHER_PLAN),
+        commit_of(past, 1),
+        drained(past, 1, 6),
+        Head::Claim(retiring),
+    ]);
+    assert!(retired.ownership.is_retired());
+    let facts = [locked.facts(true), retired.facts(true)];
+    let mut life = GoingLive::new();
+    let mut ask = |event: Event| {
+        life.observe(&mine, event);
+        life.next(&mine, &Defences::ALL, 0, &facts)
+    };
+    assert_eq!(ask(Event::Promoted(Generation(1))), Action::Follow(WaitingFor::Resume(DrainId(7))));
+    assert_eq!(ask(Event::Resume(DrainId(7))), Action::Initialise);
+    let orders = [ClaimOrder { slot: 0, resume: Some(DrainId(7)) }, ClaimOrder { slot: 1, resume: None }];
+    assert_eq!(ask(Event::Initialised), Action::Claim(orders.to_vec()));
+}
+
 #[test]
 fn a_life_that_lost_its_id_stands_aside_for_a_twin_only() {
     let comeback = Comeback::Lost { previous: Incarnation(1), attempt: 1, since_ms: 5 };

@@ -87,7 +87,8 @@ fn normal(reason: &str, note: String) -> Event {
     event(EventType::Normal, reason, note)
 }
 
-fn warning(reason: &str, note: String) -> Event {
+/// Somebody has to see to it.
+pub fn warning(reason: &str, note: String) -> Event {
     event(EventType::Warning, reason, note)
 }
 

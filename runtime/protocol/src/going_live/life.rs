@@ -188,7 +188,7 @@ impl GoingLive {
         }
         let (orders, held) = look.claimable(self.resume);
         match held {
-            Some(drain) if orders.is_empty() => return wait(WaitingFor::Resume(drain)),
+            Some(drain) if look.only_retired(&orders) => return wait(WaitingFor::Resume(drain)),
             _ if orders.is_empty() => return (Phase::Standby, Action::Superseded),
             _ => {}
         }

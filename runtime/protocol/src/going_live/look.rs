@@ -120,6 +120,12 @@ impl Look<'_> {
         (orders, held)
     }
 
+    /// Nothing is left to be worked on: journals of stages of the past alone are no reason to go live. Who went live with
+    /// them while a drain holds the rest would not come back to claim it.
+    pub fn only_retired(&self, orders: &[ClaimOrder]) -> bool {
+        orders.iter().all(|order| self.journal(order.slot).is_retired())
+    }
+
     /// See [`Attempt::everywhere`].
     pub fn has_to_look_everywhere(&self, orders: &[ClaimOrder]) -> bool {
         let plan = Some(self.me.plan);
