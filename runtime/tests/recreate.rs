@@ -236,20 +236,31 @@ impl World {
         }
     }
 
-    /// Drains the newest generation until every unit is cut.
+    /// Drains the newest generation; its pods are gone, but for those that were killed and do not know it.
     fn drain(&mut self) {
-        let name = format!("drain-{}", self.runs.len());
-        self.runs.last_mut().unwrap().intents.drain = Some((DrainId::new(name).unwrap(), true));
+        self.cut();
+        self.runs.last_mut().unwrap().workers.clear();
+    }
+
+    /// Drains the newest generation until every unit is cut. Its pods are still there.
+    fn cut(&mut self) -> DrainId {
+        let drain = DrainId::new(format!("drain-{}", self.runs.len())).unwrap();
+        self.runs.last_mut().unwrap().intents.drain = Some((drain.clone(), true));
         loop {
             self.round();
             let run = self.runs.last().unwrap();
             let units: Vec<_> = run.workers.iter().flat_map(|worker| worker.report().units).collect();
             if !units.is_empty() && units.iter().all(|unit| unit.state == UnitState::Cut) {
-                break;
+                return drain;
             }
         }
-        // The pods are gone, but for those that were killed and do not know it.
-        self.runs.last_mut().unwrap().workers.clear();
+    }
+
+    fn rounds(&mut self, count: u64) {
+        let wanted = self.step + count;
+        while self.step < wanted {
+            self.round();
+        }
     }
 
     /// All committed records of all journals.
@@ -276,10 +287,7 @@ impl World {
                 while !self.round() {}
             } else {
                 // Some of the input is left for the next one.
-                let wanted = self.step + 60;
-                while self.step < wanted {
-                    self.round();
-                }
+                self.rounds(60);
                 if drained_at.is_none() {
                     drained_at = Some(self.journals().len());
                     self.kill_at = first_kill;
@@ -395,9 +403,7 @@ fn a_plan_that_cannot_use_the_state_touches_nothing() {
     let mut world = World::new(&[]);
     world.begin(&first(), 1);
     world.feed(RECORDS / 2);
-    for _ in 0..60 {
-        world.round();
-    }
+    world.rounds(60);
     world.drain();
     let before = world.journals().len();
     let other = plan(&kept("in").replace("5s", "10s"), &sinks(&[("counts", "per-group")]));
@@ -426,4 +432,36 @@ fn a_plan_that_cannot_use_the_state_touches_nothing() {
         world.outputs()
     };
     assert_same("after a refused plan", &found, &expected());
+}
+
+/// Suspended and resumed, by pods that come before they hear of the resume, and by the old ones, if they are still there;
+/// with stages of earlier plans, whose journals no drain of this generation locks.
+#[test]
+fn what_was_suspended_goes_on_when_it_is_resumed() {
+    let expected = expected();
+    for plans in [vec![first()], vec![first(), second()], vec![first(), second(), third()]] {
+        for (workers, new_pods) in [(1, true), (2, true), (1, false), (3, false)] {
+            let mut world = World::new(&[]);
+            for (index, plan) in plans.iter().enumerate() {
+                if index > 0 {
+                    world.drain();
+                }
+                world.begin(plan, workers);
+                world.feed(RECORDS * (index as u64 + 1) / (plans.len() as u64 + 1));
+                world.rounds(60);
+            }
+            let drain = world.cut();
+            if new_pods {
+                world.kill();
+                world.runs.last_mut().unwrap().intents.drain = None;
+            }
+            world.rounds(200);
+            world.runs.last_mut().unwrap().intents.resumed = Some(drain);
+            world.feed(RECORDS);
+            world.bounds.end_topics(&world.log, ["in".to_owned()]);
+            while !world.round() {}
+            let how = format!("{} plans, {workers} workers, new pods: {new_pods}", plans.len());
+            assert_same(&how, &world.outputs(), &expected);
+        }
+    }
 }

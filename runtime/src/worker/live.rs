@@ -154,6 +154,7 @@ impl LiveState {
         let mut moved = self.outcome(life, environment, now, Duration::ZERO)?;
         moved |= self.read(life, setup, environment, now, wait)?;
         moved |= self.ticks(life, setup, environment, now)?;
+        self.resumes(life, intents)?;
         self.drains(life, setup, intents);
         self.uploaded(life, environment, now);
         moved |= self.commit(life, setup, environment, now)?;

@@ -1,15 +1,16 @@
 //! A drain as a live worker sees it: units without more to read leave, then their state is made durable.
 
-use super::LiveState;
+use super::{LiveState, over};
 use crate::pod::Intents;
 use crate::topology::repartition_name;
 use crate::worker::Now;
 use crate::worker::life::{Life, Stop, drain_number};
 use crate::worker::setup::{Environment, Setup};
+use crate::worker::unit::Member;
 use connect::door::KafkaIo;
 use pipeline::plan::{Input, StageId};
 use pipeline::unit::Topology;
-use protocol::commit::{SnapshotOrder, Standing};
+use protocol::commit::{SnapshotOrder, Standing, WhyBack};
 use protocol::going_live::Slot;
 use protocol::identity::UnitId;
 
@@ -38,6 +39,21 @@ impl LiveState {
                 }
             }
         }
+    }
+
+    /// Ends this life when a drain that holds units of it is resumed: they are claimed again like any other.
+    pub(super) fn resumes<Io: KafkaIo>(&self, life: &Life<Io>, intents: &Intents) -> Result<(), Stop> {
+        let Some(id) = &intents.resumed else { return Ok(()) };
+        let drain = drain_number(id.as_str());
+        let mine = life.me.owner.generation();
+        let holds = |member: &Member| {
+            let lock = member.view.ownership().lock();
+            lock.is_some_and(|lock| lock.drain == drain && lock.generation >= mine)
+        };
+        if life.members.iter().any(holds) {
+            return Err(over(self.live.go_back(WhyBack::Resume), "a drain is resumed"));
+        }
+        Ok(())
     }
 
     /// The state of drained units, once their last commit is known to be committed.
