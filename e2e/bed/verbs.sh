@@ -199,6 +199,12 @@ verb_topics() {
   esac
 }
 
+verb_user() {
+  [[ $# -eq 2 ]] || fail "which name and password?"
+  kafka_tools_ready
+  kafka_user "$@"
+}
+
 verb_produce() {
   [[ $# -ge 1 ]] || fail "which topic?"
   kafka_tools_ready

@@ -47,6 +47,7 @@ acceptance_cluster() {
   phase 'cluster: install' 5m e2e/cluster/install
   phase 'cluster: broken objects' 10m e2e/cluster/broken --limits
   phase 'cluster: two operators' 10m e2e/cluster/operator --limits
+  phase 'audit: TLS, SCRAM, rotation' 15m e2e/cluster/secure-audit "$(program audit)"
   phase 'cluster: many pipelines' 75m e2e/cluster/scale
   phase 'cluster: uninstall' 10m e2e/cluster/uninstall
 }

@@ -54,16 +54,17 @@ impl Topics {
         [&self.input, &self.passed, &self.counts, &self.late, &self.dead]
     }
 
-    /// The manifest of the audited pipeline.
-    pub fn manifest(&self, name: &str, bootstrap: &str, replicas: u32) -> String {
+    /// The manifest of the audited pipeline; `access` is what stands under `spec.kafka`.
+    pub fn manifest(&self, name: &str, access: &str, replicas: u32) -> String {
         let Self { input, passed, counts, late, dead } = self;
+        let access: String = access.lines().map(|line| format!("    {line}\n")).collect();
         format!(
             r#"apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {{name: {name}}}
 spec:
-  kafka: {{bootstrapServers: "{bootstrap}"}}
-  replicas: {replicas}
+  kafka:
+{access}  replicas: {replicas}
   checkpoint: {{interval: 10s}}
   sources:
     - name: numbers

@@ -132,9 +132,11 @@ fn behind(page: &Page, reports: &[Report], now_ms: i64) -> Result<(), prometheus
     if let Some(at) = reports.iter().filter_map(|r| r.watermark_ms).min() {
         page.gauge("weir_watermark_lag_seconds", "Age of the lowest watermark, in seconds.", age(at))?;
     }
-    if let Some(at) = report::oldest_snapshot(reports) {
-        let help = "Age of the oldest of the newest snapshots, in seconds.";
-        page.gauge("weir_snapshot_age_seconds", help, age(at))?;
+    if report::oldest_snapshot(reports).is_some() {
+        // A unit without anything new needs no newer snapshot.
+        let unsaved = reports.iter().filter_map(|r| r.oldest_unsaved_ms).min();
+        let help = "Age of the oldest of the newest snapshots of units with something newer, in seconds.";
+        page.gauge("weir_snapshot_age_seconds", help, unsaved.map_or(0.0, age))?;
     }
     Ok(())
 }

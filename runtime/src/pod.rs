@@ -54,6 +54,8 @@ pub struct Report {
     /// When the oldest of the newest durable snapshots of its units was taken; none when a unit that has committed has
     /// none, and when no unit has committed.
     pub oldest_snapshot_ms: Option<i64>,
+    /// The same over its units that have committed something since; none when there is no such unit.
+    pub oldest_unsaved_ms: Option<i64>,
     /// The highest generation in any journal that it reads.
     pub newest_generation: Option<u64>,
     /// Another plan or placement claimed under our generation number.

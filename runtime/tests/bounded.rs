@@ -272,6 +272,7 @@ fn lag_and_age_are_known_once_live_and_go_to_zero() {
     let report = workers[0].report();
     assert_eq!((report.lag_records, report.oldest_unprocessed_ms), (Some(0), None));
     assert!(report.oldest_snapshot_ms.is_some_and(|at| at > WALL_MS), "{report:?}");
+    assert_eq!(report.oldest_unsaved_ms, None, "all of it is saved");
     assert_eq!(report.rate_per_second, None, "not before 30 seconds");
 }
 

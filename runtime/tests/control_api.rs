@@ -243,6 +243,7 @@ fn measured() -> Report {
         watermark_ms: Some(900),
         last_commit_ms: Some(2_000),
         oldest_snapshot_ms: Some(500),
+        oldest_unsaved_ms: Some(500),
         restarts: 1,
         ..worker(0, UnitState::Live)
     }
@@ -408,6 +409,14 @@ async fn health_is_the_share_of_live_units_less_what_is_wrong() {
         assert!(said.is_some_and(|(_, _, value)| (value - health).abs() < 1e-9), "{health} in {page}");
     }
     assert!(!metrics(&served()).await.contains("streaming_component_health"), "nothing is known yet");
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_unit_without_anything_new_is_not_old() {
+    let saved = Report { oldest_unsaved_ms: None, ..measured() };
+    let page = metrics(&with([saved])).await;
+    let age = samples(&page).into_iter().find(|(name, _, _)| name == "weir_snapshot_age_seconds");
+    assert!(age.is_some_and(|(_, _, age)| age.abs() < 1e-9), "{page}");
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ struct Arguments {
     /// `host:port` of Kafka for pods.
     #[arg(long, env = "KAFKA_IN_CLUSTER", required_if_eq("pods", "true"))]
     kafka_in_cluster: Option<String>,
+    /// A file with what the pipeline has under `spec.kafka`, in place of the address alone.
+    #[arg(long)]
+    access: Option<PathBuf>,
     /// Records per second.
     #[arg(long, default_value_t = 4_000)]
     rate: u64,
@@ -49,6 +52,9 @@ struct Arguments {
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
+    /// A command that is run once at some moment, the given ones in their order. When it fails, the audit does.
+    #[arg(long = "command", value_name = "COMMAND")]
+    commands: Vec<String>,
     /// Where logs go.
     #[arg(long, default_value = "/tmp/weir-audit")]
     logs: PathBuf,
@@ -62,6 +68,8 @@ enum Moment {
     Restore,
     ForceDelete,
     BrokerRestart,
+    /// One of the commands.
+    Command(usize),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -80,8 +88,15 @@ fn main() -> anyhow::Result<()> {
     load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
     let verdict = verdict::wait(&arguments.kafka, &topics, Duration::from_secs(180))?;
     println!(
-        "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts; {verdict}",
-        arguments.rate, arguments.seconds, done.kills, done.open, done.restore, done.deletes, done.broker
+        "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts, {} commands; {verdict}",
+        arguments.rate,
+        arguments.seconds,
+        done.kills,
+        done.open,
+        done.restore,
+        done.deletes,
+        done.broker,
+        done.commands
     );
     fleet.stop()?;
     anyhow::ensure!(verdict.is_clean(), "the output is wrong; logs are in {}", arguments.logs.display());
@@ -92,7 +107,13 @@ fn main() -> anyhow::Result<()> {
 fn start(arguments: &Arguments, topics: &Topics, name: &str) -> anyhow::Result<Fleet> {
     let manifest = arguments.logs.join(format!("{name}.yaml"));
     let kafka = arguments.kafka_in_cluster.as_ref().filter(|_| arguments.pods).unwrap_or(&arguments.kafka);
-    std::fs::write(&manifest, topics.manifest(name, kafka, arguments.workers))?;
+    let access = match &arguments.access {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
+        }
+        None => format!("bootstrapServers: \"{kafka}\"\n"),
+    };
+    std::fs::write(&manifest, topics.manifest(name, &access, arguments.workers))?;
     match &arguments.weir {
         Some(weir) => processes(arguments, weir, manifest),
         None => Ok(Fleet::Pods(Pods::start("weir-audit", name, arguments.workers, &manifest)?)),
@@ -123,6 +144,7 @@ struct Done {
     restore: u32,
     deletes: u32,
     broker: u32,
+    commands: u32,
 }
 
 /// Spreads the disturbances evenly over the load.
@@ -160,6 +182,10 @@ fn plan(arguments: &Arguments) -> Vec<Moment> {
     if arguments.restart_broker.is_some() {
         moments.insert(moments.len() / 2, Moment::BrokerRestart);
     }
+    let (strikes, commands) = (moments.len(), arguments.commands.len());
+    for index in 0..commands {
+        moments.insert((index + 1) * strikes / commands + index, Moment::Command(index));
+    }
     moments
 }
 
@@ -192,11 +218,19 @@ fn strike(
             done.deletes += 1;
         }
         Moment::BrokerRestart => {
-            let command = arguments.restart_broker.as_deref().unwrap_or_default();
-            let status = Command::new("bash").args(["-c", command]).status()?;
-            anyhow::ensure!(status.success(), "`{command}` failed: {status}");
+            run(arguments.restart_broker.as_deref().unwrap_or_default())?;
             done.broker += 1;
         }
+        Moment::Command(index) => {
+            run(&arguments.commands[index])?;
+            done.commands += 1;
+        }
     }
+    Ok(())
+}
+
+fn run(command: &str) -> anyhow::Result<()> {
+    let status = Command::new("bash").args(["-c", command]).status()?;
+    anyhow::ensure!(status.success(), "`{command}` failed: {status}");
     Ok(())
 }

@@ -349,6 +349,11 @@ impl Live {
         self.units.iter().find(|unit| unit.slot() == slot).map_or(Seq(0), LiveUnit::seq)
     }
 
+    /// True when everything that a unit has committed is in a durable snapshot that its journal points to.
+    pub fn is_saved(&self, slot: Slot) -> bool {
+        self.units.iter().find(|unit| unit.slot() == slot).is_some_and(LiveUnit::is_saved)
+    }
+
     /// Short for the generation.
     pub fn generation(&self) -> Generation {
         self.owner.generation()

@@ -292,6 +292,11 @@ impl LiveUnit {
         self.forced = true;
     }
 
+    /// Everything that is committed is in a durable snapshot that the journal points to.
+    pub fn is_saved(&self) -> bool {
+        !self.unsaved && self.upload == Upload::None
+    }
+
     /// When a snapshot is due although nothing may be left to commit.
     pub fn snapshot_at(&self, interval_ms: u64) -> Option<u64> {
         let wanted = self.unsaved && self.standing == Standing::Running && self.upload == Upload::None;

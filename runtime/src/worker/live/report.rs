@@ -38,14 +38,16 @@ impl LiveState {
         report.last_commit_ms = self.last_commit_ms;
         report.lag_records = self.behind.map(|behind| behind.records);
         report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
-        report.oldest_snapshot_ms = oldest_snapshot(&life.members);
+        report.oldest_snapshot_ms = oldest_snapshot(life.members.iter());
+        let unsaved = |member: &&Member| !self.live.is_saved(member.slot as Slot);
+        report.oldest_unsaved_ms = oldest_snapshot(life.members.iter().filter(unsaved));
         report.problems.extend(self.failing.values().find_map(Failing::problem));
     }
 }
 
 /// None when a unit that has committed has no snapshot that we know, and when nothing is committed.
-fn oldest_snapshot(members: &[Member]) -> Option<i64> {
-    let committed = members.iter().filter(|member| member.view.ownership().seq().0 > 0);
+fn oldest_snapshot<'a>(members: impl Iterator<Item = &'a Member>) -> Option<i64> {
+    let committed = members.filter(|member| member.view.ownership().seq().0 > 0);
     let taken = committed.map(|member| {
         let pointer = member.view.restore_point().pointer.as_ref()?;
         member.kept.taken_ms(pointer.hash)
