@@ -106,11 +106,11 @@ topics_delete() {
   kafka_tool org.apache.kafka.tools.TopicCommand --delete --if-exists --topic "$pattern"
 }
 
-# kafka_user <name> <password>: a user of SCRAM, made or changed, that may do everything.
+# kafka_user <name> <password>: a user of SCRAM-SHA-512, made or changed, that may do everything.
 kafka_user() {
   local name=$1 password=$2 all=(--operation All --topic '*' --group '*' --transactional-id '*' --cluster)
   kafka_tool kafka.admin.ConfigCommand --alter --entity-type users --entity-name "$name" \
-    --add-config "SCRAM-SHA-256=[password=$password],SCRAM-SHA-512=[password=$password]"
+    --add-config "SCRAM-SHA-512=[password=$password]"
   kafka_tool org.apache.kafka.tools.AclCommand --add --force --allow-principal "User:$name" "${all[@]}" >/dev/null
 }
 
