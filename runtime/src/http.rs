@@ -14,6 +14,7 @@ use control::call::{
 use control::status::UnitState;
 use control::{GenerationFile, PodStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ pub struct Served {
 /// The routes of the control port.
 pub fn control_routes(served: Served) -> Router {
     Router::new()
-        .route("/health", get(async || "ok"))
+        .route("/health", get(health))
         .route("/ready", get(ready))
         .route(STATUS_PATH, get(status))
         .route(PROMOTE_ROUTE, post(promote))
@@ -43,6 +44,22 @@ pub fn control_routes(served: Served) -> Router {
 /// The routes of the metrics port.
 pub fn metrics_routes(served: Served) -> Router {
     Router::new().route("/metrics", get(crate::metrics::page)).with_state(served)
+}
+
+/// Workers speak four times a second. One that is silent for so long is stuck in a call that does not come back, and only
+/// a restart of the process helps: it loses nothing.
+const SILENCE_MAX: Duration = Duration::from_mins(3);
+
+async fn health(State(served): State<Served>) -> Response {
+    alive(served.pod.silence())
+}
+
+fn alive(silence: Duration) -> Response {
+    if silence < SILENCE_MAX {
+        return "ok".into_response();
+    }
+    let text = format!("a worker has been silent for {} s\n", silence.as_secs());
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 /// Ready means: every worker of this pod knows its units, and every unit is live.
@@ -121,4 +138,16 @@ fn accepted(generation: u64) -> Response {
 
 fn refused(generation: u64, message: String) -> Response {
     (StatusCode::CONFLICT, Json(Refused { generation, message })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_a_worker_that_is_stuck_is_not_alive() {
+        assert_eq!(alive(Duration::from_secs(179)).status(), StatusCode::OK);
+        assert_eq!(alive(Duration::from_secs(180)).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(Pod::default().silence(), Duration::ZERO, "who has said nothing yet is starting");
+    }
 }

@@ -3,12 +3,14 @@
 //! Intents come from the control API or a signal and are only wishes: the protocol decides. Reports are made by the
 //! workers at most twice a second; everybody else only reads them.
 
+use crate::clock;
 use crate::worker::Timings;
 use control::call::DrainId;
 use control::status::{Problem, UnitStatus, WorkerStatus};
 use pipeline::effect::{Counters, NodeCounters};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What somebody outside wants of the workers of this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +107,8 @@ pub struct WindowReport {
 #[derive(Debug, Default)]
 pub struct Pod {
     intents: Mutex<Intents>,
-    reports: Mutex<BTreeMap<u32, Report>>,
+    /// With the time at which it was made, since the process first asked for one.
+    reports: Mutex<BTreeMap<u32, (Duration, Report)>>,
 }
 
 impl Pod {
@@ -121,19 +124,26 @@ impl Pod {
 
     /// Replaces the report of a worker.
     pub fn report(&self, worker: u32, report: Report) {
-        lock(&self.reports).insert(worker, report);
+        lock(&self.reports).insert(worker, (clock::elapsed(), report));
     }
 
     /// The counters of some workers, added up.
     pub fn counters(&self, workers: std::ops::Range<u32>) -> Counters {
         let mut sum = Counters::default();
-        lock(&self.reports).range(workers).for_each(|(_, report)| sum.add(report.counters));
+        lock(&self.reports).range(workers).for_each(|(_, (_, report))| sum.add(report.counters));
         sum
     }
 
     /// All reports, by worker.
     pub fn reports(&self) -> Vec<Report> {
-        lock(&self.reports).values().cloned().collect()
+        lock(&self.reports).values().map(|(_, report)| report.clone()).collect()
+    }
+
+    /// For how long the worker has been silent that has said nothing for longest; who has finished says no more.
+    pub fn silence(&self) -> Duration {
+        let reports = lock(&self.reports);
+        let made = reports.values().filter(|(_, report)| !report.finished).map(|(at, _)| *at).min();
+        made.map_or(Duration::ZERO, |at| clock::elapsed().saturating_sub(at))
     }
 }
 
