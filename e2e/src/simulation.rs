@@ -13,22 +13,29 @@ pub use faults::Matrix;
 pub use mutants::mutants;
 pub use world::{Outcome, Violation, simulate};
 
+/// A pipeline that reads the topic of all of them, with these steps and sinks.
+macro_rules! manifest {
+    ($name:literal, $rest:literal) => {
+        concat!(
+            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {name: ",
+            $name,
+            "}\nspec:\n  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]\n",
+            $rest
+        )
+    };
+}
+
 /// The pipelines that are simulated: one stage, two and three.
 pub const PIPELINES: [&str; 3] = [
-    r"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: pass}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps: [{name: kept, filter: {expression: event.n % 10 != 3}}]
+    manifest!(
+        "pass",
+        r"  steps: [{name: kept, filter: {expression: event.n % 10 != 3}}]
   sinks: [{name: passed, kafka: {topic: passed}}]
-",
-    r"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: count}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps:
+"
+    ),
+    manifest!(
+        "count",
+        r"  steps:
     - {name: kept, filter: {expression: event.n % 10 != 3}}
     - name: per-group
       window:
@@ -39,13 +46,11 @@ spec:
   sinks:
     - {name: passed, from: [kept], kafka: {topic: passed}}
     - {name: counts, from: [per-group], kafka: {topic: counts}}
-",
-    r"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: chain}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps:
+"
+    ),
+    manifest!(
+        "chain",
+        r"  steps:
     - name: per-group
       window: {keyBy: [group], tumbling: {size: 5s}, aggregates: [{name: records, function: Count}]}
     - name: in-all
@@ -53,30 +58,26 @@ spec:
   sinks:
     - {name: counts, from: [per-group], kafka: {topic: counts}}
     - {name: sizes, from: [in-all], kafka: {topic: sizes}}
-",
+"
+    ),
 ];
 
 /// What each of them is changed to and back from: what it writes to the topics of the first form is the same, although
 /// its stages have other names, its windows other neighbours, and its first step another one before it.
 pub const SUCCESSORS: [&str; 3] = [
-    r#"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: pass}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps:
+    manifest!(
+        "pass",
+        r#"  steps:
     - {name: all, filter: {expression: "true"}}
     - {name: kept, filter: {expression: event.n % 10 != 3}}
   sinks:
     - {name: passed, from: [kept], kafka: {topic: passed}}
     - {name: copies, from: [all], kafka: {topic: extra}}
-"#,
-    r#"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: count}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps:
+"#
+    ),
+    manifest!(
+        "count",
+        r#"  steps:
     - {name: kept, filter: {expression: event.n % 10 != 3}}
     - {name: wide, window: {keyBy: ['n'], tumbling: {size: 9s}, aggregates: [{name: all, function: Count}]}}
     - name: per-group
@@ -91,13 +92,11 @@ spec:
     - {name: passed, from: [kept], kafka: {topic: passed}}
     - {name: counts, from: [per-group], kafka: {topic: counts}}
     - {name: everything, from: [both], kafka: {topic: extra}}
-"#,
-    r#"apiVersion: weir.dev/v1alpha1
-kind: StreamPipeline
-metadata: {name: chain}
-spec:
-  sources: [{name: in, kafka: {topic: in}, eventTime: {field: ts, maxOutOfOrderness: 2s, idleTimeout: 1h}}]
-  steps:
+"#
+    ),
+    manifest!(
+        "chain",
+        r#"  steps:
     - {name: all, filter: {expression: "true"}}
     - name: per-group
       window: {keyBy: [group], tumbling: {size: 5s}, aggregates: [{name: records, function: Count}]}
@@ -108,5 +107,6 @@ spec:
     - {name: counts, from: [per-group], kafka: {topic: counts}}
     - {name: sizes, from: [in-all], kafka: {topic: sizes}}
     - {name: copies, from: [some], kafka: {topic: extra}}
-"#,
+"#
+    ),
 ];

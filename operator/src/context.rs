@@ -17,6 +17,13 @@ pub const FIELD_MANAGER: &str = "weir-operator";
 
 /// Longest note of an event that the API server takes, in bytes.
 const NOTE_BYTES_MAX: usize = 1_000;
+
+/// Cuts a note to what the API server takes.
+pub fn bounded_note(mut note: String) -> String {
+    note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+    note
+}
+
 /// Failures in a row after which an event says so. Fewer are an API server or a network that was busy.
 const FAILURES_TO_SAY: u32 = 4;
 
@@ -35,6 +42,13 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Publishes an event. It is a courtesy: what it says is in the log or in a status as well, and nothing fails for it.
+pub async fn publish(recorder: &Recorder, event: &Event, about: &ObjectReference) {
+    if let Err(error) = recorder.publish(event, about).await {
+        tracing::debug!(reason = event.reason, error = with_causes(&error), "an event was not written");
+    }
 }
 
 /// What every reconcile needs.
@@ -86,8 +100,7 @@ impl Context {
         if failures < FAILURES_TO_SAY || !failures.is_power_of_two() {
             return;
         }
-        let mut note = with_causes(error);
-        note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+        let note = bounded_note(with_causes(error));
         let event = Event {
             type_: EventType::Warning,
             reason: "ReconcileFailed".to_owned(),
@@ -95,10 +108,7 @@ impl Context {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        // An event is a courtesy: the log says the same.
-        if let Err(error) = self.recorder.publish(&event, about).await {
-            tracing::debug!(key, error = with_causes(&error), "an event was not written");
-        }
+        publish(&self.recorder, &event, about).await;
     }
 
     /// The failures of `key` are over.

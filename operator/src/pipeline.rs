@@ -33,6 +33,11 @@ pub const RESTARTED_AT_ANNOTATION: &str = "weir.dev/restartedAt";
 /// The finalizer that waits for internal topics to be deleted.
 pub const FINALIZER: &str = "weir.dev/cleanup";
 
+/// The finalizers of others.
+pub fn other_finalizers(all: &[String]) -> Vec<String> {
+    all.iter().filter(|name| *name != FINALIZER).cloned().collect()
+}
+
 /// Why a reconcile failed; it is tried again after a pause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,8 +79,7 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
         observe::Outcome::Unreadable(object) => {
             let kinds = [control::Condition::Ready, control::Condition::ConfigValid];
             let said = if object.metadata.deletion_timestamp.is_some() {
-                unreadable::release::<StreamPipeline>(&object, FINALIZER, &report::topics_left(), context)
-                    .await
+                unreadable::release::<StreamPipeline>(&object, &report::topics_left(), context).await
             } else {
                 unreadable::report::<StreamPipeline>(&object, &kinds, context).await
             };

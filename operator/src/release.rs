@@ -13,7 +13,7 @@
 use crate::context::{FIELD_MANAGER, with_causes};
 use crate::lease::{Elector, Handles, Term, Timing};
 use crate::metrics::Metrics;
-use crate::pipeline::FINALIZER;
+use crate::pipeline::{FINALIZER, other_finalizers};
 use clap::Args;
 use crds::StreamPipeline;
 use futures::{StreamExt, TryStreamExt};
@@ -177,9 +177,9 @@ fn is_held(pipeline: &Pipeline) -> bool {
 /// With the version that was read, so that no finalizer of somebody else is lost. One that has changed meanwhile is
 /// taken in the next round.
 async fn take_off(client: &Client, pipeline: &Pipeline) -> Result<(), Error> {
-    let others: Vec<&String> = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).collect();
+    let others = other_finalizers(pipeline.finalizers());
     let patch = json!({"metadata": {"finalizers": others, "resourceVersion": pipeline.resource_version()}});
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams::apply(FIELD_MANAGER);
     let api: Api<StreamPipeline> = of_namespace(client, pipeline);
     match api.patch_metadata(&pipeline.name_any(), &parameters, &Patch::Merge(&patch)).await {
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),

@@ -1,12 +1,12 @@
 //! Objects that exist and cannot be read: their status says so, once. Their spec is not touched, and what runs for them
 //! goes on.
 
-use crate::context::{Context, FIELD_MANAGER, with_causes};
+use crate::context::{Context, FIELD_MANAGER, publish};
 use crate::pipeline::report::warning;
+use crate::pipeline::{FINALIZER, other_finalizers};
 use control::call::bounded_message;
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
@@ -48,7 +48,7 @@ where
     else {
         return Ok(());
     };
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams::apply(FIELD_MANAGER);
     let patch = json!({"status": status});
     match api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await {
         Ok(_) => {}
@@ -56,33 +56,28 @@ where
         Err(source) => return Err(Error::Write(name, source)),
     }
     let event = warning(Reason::ConfigInvalid.as_str(), message(&object.error));
-    publish(&event, &found.object_ref(&resource), context).await;
+    publish(&context.recorder, &event, &found.object_ref(&resource)).await;
     Ok(())
 }
 
 /// Lets an object go that was deleted and cannot be read: deleting never hangs. What was made for it goes with it, because
 /// it is the owner; `left` says what does not.
-pub async fn release<K>(
-    object: &InvalidObject,
-    finalizer: &str,
-    left: &Event,
-    context: &Context,
-) -> Result<(), Error>
+pub async fn release<K>(object: &InvalidObject, left: &Event, context: &Context) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let finalizers = object.metadata.finalizers.as_deref().unwrap_or_default();
-    if !finalizers.iter().any(|name| name == finalizer) {
+    if !finalizers.iter().any(|name| name == FINALIZER) {
         return Ok(());
     }
     let name = object.metadata.name.clone().unwrap_or_default();
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let others: Vec<&String> = finalizers.iter().filter(|name| *name != finalizer).collect();
+    let others = other_finalizers(finalizers);
     let patch =
         json!({"metadata": {"finalizers": others, "resourceVersion": object.metadata.resource_version}});
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams::apply(FIELD_MANAGER);
     let mut gone = DynamicObject::new(&name, &resource).within(&namespace);
     gone.metadata.uid.clone_from(&object.metadata.uid);
     match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
@@ -90,15 +85,8 @@ where
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
         Err(source) => return Err(Error::Release(name, source)),
     }
-    publish(left, &gone.object_ref(&resource), context).await;
+    publish(&context.recorder, left, &gone.object_ref(&resource)).await;
     Ok(())
-}
-
-/// An event is a courtesy: a reconcile does not fail for it.
-async fn publish(event: &Event, about: &ObjectReference, context: &Context) {
-    if let Err(error) = context.recorder.publish(event, about).await {
-        tracing::debug!(reason = event.reason, error = with_causes(&error), "an event was not written");
-    }
 }
 
 fn message(error: &str) -> String {

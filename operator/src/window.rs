@@ -1,9 +1,9 @@
 //! StreamWindow: nothing is made for it; its status says how it is used. Pipelines are read from the cache of their
 //! controller: they say in their own status what their windows hold.
 
-use crate::context::{Context, FIELD_MANAGER, with_causes};
+use crate::context::{Context, with_causes};
 use crate::pipeline::references;
-use crate::pipeline::report::merge_patch;
+use crate::pipeline::report::{merge_patch, write_status};
 use crate::unreadable;
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
@@ -12,12 +12,10 @@ use crds::window::USERS_MAX;
 use crds::{StreamPipeline, StreamWindow, StreamWindowStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
-use kube::{Api, Resource, ResourceExt};
-use serde_json::{Value, json};
+use kube::{Resource, ResourceExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -83,7 +81,10 @@ async fn step(object: &DeserializeGuard<StreamWindow>, context: &WindowContext) 
     let before = window.status.clone().unwrap_or_else(unseen);
     let after = status(window, users, &Time(Timestamp::now()));
     match merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))? {
-        Some(patch) => write(&namespace, &name, &patch, context).await,
+        Some(patch) => {
+            let written = write_status::<StreamWindow>(&context.shared, &namespace, &name, &patch).await;
+            written.map_err(|source| Error::Write(name, source))
+        }
         None => Ok(()),
     }
 }
@@ -95,17 +96,6 @@ async fn known(
 ) -> Option<Vec<Arc<DeserializeGuard<StreamPipeline>>>> {
     let waited = listed.wait_for(|listed| *listed).await.map(drop);
     waited.ok().map(|()| pipelines.state())
-}
-
-async fn write(namespace: &str, name: &str, status: &Value, context: &WindowContext) -> Result<(), Error> {
-    let api: Api<PartialObjectMeta<StreamWindow>> = Api::namespaced(context.shared.client.clone(), namespace);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = json!({"status": status});
-    match api.patch_subresource("status", name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(source) => Err(Error::Write(name.to_owned(), source)),
-    }
 }
 
 /// What is done after a failed reconcile.

@@ -14,7 +14,7 @@ use connect::sink::{FileMode, LineSink, SinkError};
 use connect::snapshot::{FileStore, SnapshotError, TopicStore, Uploads};
 use door::Door;
 use pipeline::manifest::SecretData;
-use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SinkId, SourceConnector};
+use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SinkId};
 use pipeline::record::RecordBatch;
 use protocol::identity::{Incarnation, WorkerIndex};
 use std::collections::BTreeMap;
@@ -152,18 +152,10 @@ impl Reach {
         if let Some(given) = &self.given {
             return Ok(Access::plain_text(given));
         }
-        let sources = plan.sources().iter().map(|source| {
-            let SourceConnector::Kafka { access, .. } = &source.connector;
-            ("source", &source.name, access)
-        });
-        let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
-            SinkConnector::Kafka { access, .. } => Some(("sink", &sink.name, access)),
-            SinkConnector::File { .. } | SinkConnector::Log => None,
-        });
         let mut one: Option<Access> = None;
-        for (what, name, access) in sources.chain(sinks) {
-            let name = || name.clone();
-            let access = access.as_ref().ok_or_else(|| StartError::NoKafka { what, name: name() })?;
+        for (what, name, access) in plan.kafka_accesses() {
+            let name = || name.to_owned();
+            let access = access.ok_or_else(|| StartError::NoKafka { what, name: name() })?;
             let other = self.resolve(access)?;
             match &one {
                 Some(one) if *one != other => {

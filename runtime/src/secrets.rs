@@ -3,7 +3,7 @@
 use crate::cluster::resolve_mounted;
 use connect::kafka::secret::{content_hash, read_mounted};
 use control::status::SecretStatus;
-use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SourceConnector};
+use pipeline::plan::{KafkaAccess, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -20,16 +20,8 @@ impl Secrets {
     /// Those that the plan refers to, each mounted in a folder of its name below `directory`. `owner` tells pipelines
     /// apart: equal content of two owners has two hashes.
     pub fn of(plan: &Plan, directory: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
-        let sources = plan.sources().iter().map(|source| {
-            let SourceConnector::Kafka { access, .. } = &source.connector;
-            access.as_deref()
-        });
-        let sinks = plan.sinks().iter().map(|sink| match &sink.connector {
-            SinkConnector::Kafka { access, .. } => access.as_deref(),
-            SinkConnector::File { .. } | SinkConnector::Log => None,
-        });
         let mut accesses: Vec<KafkaAccess> = Vec::new();
-        for access in sources.chain(sinks).flatten() {
+        for access in plan.kafka_accesses().filter_map(|(_, _, access)| access) {
             if !accesses.contains(access) {
                 accesses.push(access.clone());
             }

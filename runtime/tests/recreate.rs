@@ -161,10 +161,8 @@ impl World {
 
     fn begin(&mut self, plan: &Arc<Plan>, workers: u32) {
         let number = self.runs.len() as u32 + 1;
-        let prior = self.runs.iter().flat_map(|old| {
-            let generation = old.setup.generation.unwrap();
-            (0..old.setup.workers).map(move |w| Writer { generation, worker: WorkerIndex(w) })
-        });
+        let prior = self.runs.iter();
+        let prior = prior.flat_map(|old| Writer::all(old.setup.generation.unwrap(), old.setup.workers));
         let earlier = self.runs.iter().map(|old| (old.setup.plan.hash(), old.setup.plan.clone()));
         let setup = Setup {
             generation: Some(Generation(number)),

@@ -333,10 +333,10 @@ impl World {
 
     fn new_generation(&mut self, workers: u32) {
         self.number += 1;
-        let prior = self.generations.iter().flat_map(|old| {
-            let generation = old.setup.generation.unwrap_or_default();
-            (0..old.setup.workers).map(move |w| Writer { generation, worker: WorkerIndex(w) })
-        });
+        let prior = self
+            .generations
+            .iter()
+            .flat_map(|old| Writer::all(old.setup.generation.unwrap_or_default(), old.setup.workers));
         let (plan, earlier) =
             if self.changed { (&self.other, &self.plan) } else { (&self.plan, &self.other) };
         let setup = Setup {

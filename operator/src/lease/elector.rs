@@ -2,7 +2,7 @@
 
 use super::election::{Election, Moment, Request};
 use super::{Term, Timing};
-use crate::context::with_causes;
+use crate::context::{self, with_causes};
 use crate::metrics::Metrics;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -215,10 +215,8 @@ impl Elector {
 }
 
 async fn publish(recorder: Recorder, event: Option<Event>, about: ObjectReference) {
-    let Some(event) = event else { return };
-    // An event is a courtesy: the Lease says the same.
-    if let Err(error) = recorder.publish(&event, &about).await {
-        tracing::debug!(error = with_causes(&error), "an event was not written");
+    if let Some(event) = event {
+        context::publish(&recorder, &event, &about).await;
     }
 }
 

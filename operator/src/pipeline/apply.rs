@@ -1,11 +1,11 @@
 //! Does what was decided, in the order in which it was decided. No decision is made here: writing the intent comes
 //! first, every effect is idempotent, and what is missing already needs no removal.
 
-use super::FINALIZER;
 use super::build::{Manifests, Work};
 use super::observe::Observed;
 use super::plan::Intent;
 use super::report::merge_patch;
+use super::{FINALIZER, other_finalizers};
 use crate::context::{Context, FIELD_MANAGER};
 use crds::StreamPipeline;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -79,7 +79,7 @@ pub fn namespace_goes(error: &Error) -> bool {
 
 /// Lets a pipeline that is being deleted disappear, with what it has in Kafka left behind.
 pub async fn release(pipeline: &StreamPipeline, context: &Context) -> Result<(), Error> {
-    let others = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    let others = other_finalizers(pipeline.finalizers());
     let api = Api::namespaced(context.client.clone(), &pipeline.namespace().unwrap_or_default());
     tracing::warn!(
         pipeline = pipeline.name_any(),
@@ -99,7 +99,7 @@ async fn put_finalizers(
 ) -> Result<Option<String>, Error> {
     let mut patch = json!({"metadata": {"finalizers": finalizers}});
     expect_version(&mut patch, version);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams::apply(FIELD_MANAGER);
     match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
         Ok(object) => Ok(object.metadata.resource_version),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
@@ -167,8 +167,7 @@ impl Executor<'_> {
         let Some(status) = patch else { return Ok(()) };
         let mut patch = json!({"status": status});
         expect_version(&mut patch, version);
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let parameters = PatchParams::apply(FIELD_MANAGER);
         let written =
             self.api::<StreamPipeline>().patch_status(&name, &parameters, &Patch::Merge(&patch)).await;
         written.map(drop).map_err(|source| Error::Intent(name, source))
@@ -178,8 +177,7 @@ impl Executor<'_> {
         let operation = match work {
             Work::AddFinalizer => return Ok(()),
             Work::RemoveFinalizer => {
-                let others = self.observed.pipeline.finalizers().iter().filter(|name| *name != FINALIZER);
-                self.finalizers(others.cloned().collect(), None).await?;
+                self.finalizers(other_finalizers(self.observed.pipeline.finalizers()), None).await?;
                 "release"
             }
             Work::Start(manifests) => {
@@ -241,8 +239,7 @@ impl Executor<'_> {
 
     async fn resize(&self, name: String, replicas: i32) -> Result<(), Error> {
         let patch = json!({"spec": {"replicas": replicas}});
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let parameters = PatchParams::apply(FIELD_MANAGER);
         let resized = self.api::<StatefulSet>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
         resized.map(drop).map_err(|source| Error::Resize(name, source))
     }

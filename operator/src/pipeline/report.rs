@@ -15,14 +15,16 @@ use super::observe::Observed;
 use super::plan::{Decision, Phase};
 use super::validate::{Desired, Invalid};
 use super::{Error as ReconcileError, PIPELINE_LABEL};
-use crate::context::{Context, FIELD_MANAGER, with_causes};
+use crate::context::{Context, FIELD_MANAGER, publish, with_causes};
 use crds::condition::conditions;
 use crds::{StreamPipeline, StreamPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::fmt::Debug;
 
 /// Why the status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -64,32 +66,33 @@ pub async fn report(
     let name = observed.name();
     let patch = merge_patch(&before, &after).map_err(|source| Error::Encode(name.clone(), source))?;
     if let Some(patch) = patch {
-        let api: Api<StreamPipeline> =
-            Api::namespaced(context.client.clone(), &observed.pipeline.namespace().unwrap_or_default());
-        write(&api, &name, &patch).await?;
+        let namespace = observed.pipeline.namespace().unwrap_or_default();
+        let written = write_status::<StreamPipeline>(context, &namespace, &name, &patch).await;
+        written.map_err(|source| Error::Write(name, source))?;
     }
     context.keep_counted(&uid, Some(counted).filter(|_| !observed.deleting()));
     for event in events::events(&before, &after, decision) {
-        // An event is a courtesy: the status has said the same already.
-        if let Err(error) = context.recorder.publish(&event, &observed.pipeline.object_ref(&())).await {
-            tracing::debug!(pipeline = name, error = with_causes(&error), "an event was not written");
-        }
+        publish(&context.recorder, &event, &observed.pipeline.object_ref(&())).await;
     }
     Ok(())
 }
 
-/// The status is written without reading the answer, which may be an object that can no longer be read.
-async fn write(api: &Api<StreamPipeline>, name: &str, status: &Value) -> Result<(), Error> {
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = json!({"status": status});
-    let api: Api<kube::core::PartialObjectMeta<StreamPipeline>> = match api.namespace() {
-        Some(namespace) => Api::namespaced(api.clone().into_client(), namespace),
-        None => return Ok(()),
-    };
+/// Writes the status of an object that may be gone by now. The answer, which may be an object that can no longer be read,
+/// is not looked at.
+pub async fn write_status<K>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    status: &Value,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::namespaced(context.client.clone(), namespace);
+    let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER), json!({"status": status}));
     match api.patch_subresource("status", name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(source) => Err(Error::Write(name.to_owned(), source)),
+        written => written.map(drop),
     }
 }
 

@@ -4,9 +4,7 @@ use super::observe::Observed;
 use super::references;
 use crate::settings::Settings;
 use ::pipeline::manifest::{Manifest, References, ResolvedManifest};
-use ::pipeline::plan::{
-    Guarantee, Incompatible, Plan, SinkConnector, SourceConnector, compatibility, from_yaml,
-};
+use ::pipeline::plan::{Guarantee, Incompatible, Plan, SinkConnector, compatibility, from_yaml};
 use ::pipeline::problem::{Problem, ProblemKind};
 use ::pipeline::spec::{Size, StreamPipelineSpec};
 use control::Reason;
@@ -154,15 +152,7 @@ fn other_problems(observed: &Observed, settings: &Settings) -> Vec<(Reason, Stri
 
 /// On a cluster nobody else can say where Kafka is; a local run can do without.
 fn without_kafka(plan: &Plan) -> Option<(Reason, String)> {
-    let sources = plan.sources().iter().map(|source| {
-        let SourceConnector::Kafka { access, .. } = &source.connector;
-        ("source", &source.name, access)
-    });
-    let sinks = plan.sinks().iter().filter_map(|sink| match &sink.connector {
-        SinkConnector::Kafka { access, .. } => Some(("sink", &sink.name, access)),
-        SinkConnector::File { .. } | SinkConnector::Log => None,
-    });
-    let (what, name, _) = sources.chain(sinks).find(|(_, _, access)| access.is_none())?;
+    let (what, name, _) = plan.kafka_accesses().find(|(_, _, access)| access.is_none())?;
     let message =
         format!("{what} '{name}' has no Kafka; set `spec.kafka` to `bootstrapServers` or `secretRef`");
     Some((Reason::ConfigInvalid, message))

@@ -117,8 +117,7 @@ pub struct Refused {
 /// Cuts a message to what fits into status and events, at a character boundary.
 pub fn bounded_message(mut message: String) -> String {
     if message.len() > MESSAGE_BYTES_MAX {
-        let end = (0..=MESSAGE_BYTES_MAX - '…'.len_utf8()).rev().find(|at| message.is_char_boundary(*at));
-        message.truncate(end.unwrap_or(0));
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX - '…'.len_utf8()));
         message.push('…');
     }
     message

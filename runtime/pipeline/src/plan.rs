@@ -372,6 +372,19 @@ pub enum SinkConnector {
 }
 
 impl Plan {
+    /// How each source and each sink in Kafka reaches it, with the word for it and its name; none where nobody says.
+    pub fn kafka_accesses(&self) -> impl Iterator<Item = (&'static str, &str, Option<&KafkaAccess>)> {
+        let sources = self.sources().iter().map(|source| {
+            let SourceConnector::Kafka { access, .. } = &source.connector;
+            ("source", source.name.as_str(), access.as_deref())
+        });
+        let sinks = self.sinks().iter().filter_map(|sink| match &sink.connector {
+            SinkConnector::Kafka { access, .. } => Some(("sink", sink.name.as_str(), access.as_deref())),
+            SinkConnector::File { .. } | SinkConnector::Log => None,
+        });
+        sources.chain(sinks)
+    }
+
     /// Name of the pipeline.
     pub fn name(&self) -> &str {
         &self.name

@@ -14,7 +14,7 @@ pub use unit::{Due, SnapshotOrder, Standing, UnitStart};
 
 use crate::defences::Defences;
 use crate::drain::Ends;
-use crate::going_live::{Comeback, LiveGrant, Slot};
+use crate::going_live::{LiveGrant, Slot};
 use crate::identity::{DrainId, Generation, Incarnation, Owner, Seq};
 use crate::journal::JournalView;
 use crate::journal::record::{InputPartition, JournalRecord, SinkProgress};
@@ -55,16 +55,6 @@ pub struct GoBack {
     pub previous: Incarnation,
     /// Why.
     pub why: WhyBack,
-}
-
-impl GoBack {
-    /// What the next life has to know. `attempt` counts how often the worker stood aside in a row.
-    pub fn comeback(&self, attempt: u32, now_ms: u64) -> Comeback {
-        match self.why {
-            WhyBack::Resume => Comeback::Fresh,
-            _ => Comeback::Lost { previous: self.previous, attempt, since_ms: now_ms },
-        }
-    }
 }
 
 /// Why a life is over.

@@ -113,6 +113,13 @@ pub struct Writer {
     pub worker: WorkerIndex,
 }
 
+impl Writer {
+    /// All of a generation with so many workers.
+    pub fn all(generation: Generation, workers: u32) -> impl Iterator<Item = Self> {
+        (0..workers).map(move |worker| Self { generation, worker: WorkerIndex(worker) })
+    }
+}
+
 /// One life of a worker: what a journal record says of who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {

@@ -229,7 +229,7 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
     let mut prior = Vec::new();
     for old in &file.priors {
         let generation = Generation(old.generation as u32);
-        prior.extend((0..old.shape.workers()).map(|w| Writer { generation, worker: WorkerIndex(w) }));
+        prior.extend(Writer::all(generation, old.shape.workers()));
         if let Some(text) = &old.manifest {
             let plan =
                 only_plan(&[(format!("{} (generation {})", path.display(), old.generation), text.clone())])?;

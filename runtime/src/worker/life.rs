@@ -148,7 +148,9 @@ impl<Io: KafkaIo> Life<Io> {
         intents: &Intents,
     ) -> Result<Step, Stop> {
         if let Some(mut live) = self.live.take() {
+            let began = environment.elapsed();
             let step = live.step(self, setup, environment, now, wait, intents);
+            live.stepped(environment.elapsed().saturating_sub(began));
             // Kept when it failed, too: what it has committed is counted.
             self.live = Some(live);
             return step;

@@ -16,7 +16,7 @@ use super::life::{Life, Stop};
 use super::measure::Behind;
 use super::setup::{Environment, Setup};
 use super::tally::{Counting, Tally};
-use super::timing::{Timing as Stopwatch, Timings};
+use super::timing::{Stopwatch, Timings};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::Intents;
@@ -127,21 +127,6 @@ impl LiveState {
 
     /// A bounded piece of work.
     pub fn step<E: Environment>(
-        &mut self,
-        life: &mut Life<E::Io>,
-        setup: &Setup,
-        environment: &mut E,
-        now: Now,
-        wait: Duration,
-        intents: &Intents,
-    ) -> Result<Step, Stop> {
-        let began = environment.elapsed();
-        let step = self.step_timed(life, setup, environment, now, wait, intents);
-        self.stopwatch.stepped(environment.elapsed().saturating_sub(began));
-        step
-    }
-
-    fn step_timed<E: Environment>(
         &mut self,
         life: &mut Life<E::Io>,
         setup: &Setup,
@@ -292,6 +277,11 @@ impl LiveState {
     /// True once a commit of this life is known to be committed.
     pub fn has_committed(&self) -> bool {
         self.last_commit_ms.is_some()
+    }
+
+    /// A step is over, whatever came of it.
+    pub fn stepped(&mut self, took: Duration) {
+        self.stopwatch.stepped(took);
     }
 
     /// How long its work took.

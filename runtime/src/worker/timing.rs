@@ -80,7 +80,7 @@ impl Timings {
 
 /// The stopwatch of one life.
 #[derive(Debug, Default)]
-pub struct Timing {
+pub struct Stopwatch {
     known: Timings,
     /// When the first record was read that no commit holds yet.
     first_read: Option<Duration>,
@@ -90,7 +90,7 @@ pub struct Timing {
     idle: Duration,
 }
 
-impl Timing {
+impl Stopwatch {
     /// A batch was read at `began` and is applied at `ended`.
     pub fn applied(&mut self, began: Duration, ended: Duration) {
         self.first_read.get_or_insert(began);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn ingestion_lasts_from_the_first_record_of_a_commit_to_its_outcome() {
-        let mut timing = Timing::default();
+        let mut timing = Stopwatch::default();
         timing.applied(ms(10), ms(12));
         timing.applied(ms(15), ms(16));
         timing.commit_began(ms(20));
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_step_is_work_but_for_what_it_waited() {
-        let mut timing = Timing::default();
+        let mut timing = Stopwatch::default();
         timing.waited(ms(30));
         timing.held_back(ms(5));
         timing.stepped(ms(50));

@@ -1,5 +1,6 @@
 //! Events: what changed, once. Pure.
 
+use crate::context::bounded_note;
 use crate::pipeline::plan::{Decision, Note};
 use control::{Condition as Kind, Reason};
 use crds::StreamPipelineStatus;
@@ -14,9 +15,6 @@ pub(super) const OTHERS: [&str; 3] = [GENERATION_STARTED, DRAINED, TOPICS_LEFT];
 const GENERATION_STARTED: &str = "GenerationStarted";
 const DRAINED: &str = "Drained";
 const TOPICS_LEFT: &str = "TopicsLeft";
-
-/// Longest note that the API server takes, in bytes.
-const NOTE_BYTES_MAX: usize = 1_000;
 
 /// What happened between two statuses.
 pub(super) fn events(
@@ -94,11 +92,8 @@ pub fn warning(reason: &str, note: String) -> Event {
 
 /// Events of equal type, reason and action are merged for minutes, with the note of the first one. So the action holds
 /// what tells notes apart.
-fn event(type_: EventType, reason: &str, mut note: String) -> Event {
-    if note.len() > NOTE_BYTES_MAX {
-        let end = (0..=NOTE_BYTES_MAX).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-        note.truncate(end);
-    }
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    let note = bounded_note(note);
     let hash = Sha256::digest(note.as_bytes()).iter().take(4).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -76,8 +76,7 @@ fn suspended(facts: &Facts<'_>) -> &'static str {
 /// Says the number of other problems, whatever has to be cut for it.
 fn with_more(message: &str, more: &str) -> String {
     let room = MESSAGE_BYTES_MAX - more.len();
-    let end = (0..=room.min(message.len())).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{more}", &message[..end])
+    format!("{}{more}", &message[..message.floor_char_boundary(room)])
 }
 
 /// Nothing is wrong and nothing is being changed: is every unit live?

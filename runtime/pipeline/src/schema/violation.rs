@@ -47,9 +47,5 @@ pub(super) fn shorten(text: &str, max_bytes: usize) -> String {
         return text.to_owned();
     }
     let mark = '…';
-    let mut end = max_bytes - mark.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{mark}", &text[..end])
+    format!("{}{mark}", &text[..text.floor_char_boundary(max_bytes - mark.len_utf8())])
 }
