@@ -33,9 +33,11 @@ impl SnapshotPointer {
         Self { key: key.into(), hash: xxh3_128(sealed), bytes: sealed.len() as u64, seq }
     }
 
-    /// A name made from the content: the same snapshot always has it, two different ones never share it.
-    pub fn content_name(sealed: &[u8]) -> String {
-        format!("{:032x}", xxh3_128(sealed))
+    /// The same, where `key` makes the store's name of one that is made from the content: the same snapshot always has
+    /// it, two different ones never share it.
+    pub fn of(sealed: &[u8], seq: Seq, key: impl FnOnce(&str) -> String) -> Self {
+        let pointer = Self::to("", sealed, seq);
+        Self { key: key(&format!("{:032x}", pointer.hash)).into(), ..pointer }
     }
 
     /// Checks what a store gave back.

@@ -6,7 +6,6 @@ use super::life::{Life, Stop, write_journal};
 use super::setup::{Environment, Setup};
 use super::unit::Member;
 use connect::door::{CommitOutcome, IoError, KafkaIo};
-use connect::snapshot::key;
 use protocol::commit::cut_record;
 use protocol::drain::missing_cut;
 use protocol::identity::{DrainId, Seq};
@@ -117,15 +116,10 @@ impl<Io: KafkaIo> Life<Io> {
             watermarks: Vec::new(),
             ends,
         };
-        let sealed = header.seal(&state);
-        let key = key(seq.0, &SnapshotPointer::content_name(&sealed));
-        let pointer = SnapshotPointer::to(key.as_str(), &sealed, seq);
-        let (slot, shard) = (member.slot, member.shard(&self.surroundings.topology));
-        environment
-            .store()
-            .start_put(id, shard, &key, sealed)
-            .map_err(|source| WorkerError::Store { key, source })?;
-        self.cuts.uploads.insert(id, (slot, drain, pointer));
+        let topology = &self.surroundings.topology;
+        let (pointer, handed) = member.hand_over(environment, id, topology, (&header, &state));
+        handed.map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
+        self.cuts.uploads.insert(id, (member.slot, drain, pointer));
         Ok(())
     }
 

@@ -70,9 +70,7 @@ pub fn heritage(
     if member.view.ownership().lock().is_some() && in_force != Some(hash) {
         return Err(WorkerError::TwoPlans { unit: member.id.clone(), others: hash });
     }
-    let plan = setup
-        .plan_of(hash)
-        .ok_or_else(|| WorkerError::UnknownPlan { unit: member.id.clone(), plan: hash })?;
+    let plan = known(setup, &member.id, hash)?;
     let own = (&*setup.plan, &surroundings.topology);
     let before = surroundings.topology_of(plan);
     let units = predecessors((plan, &before), own, member.stage, member.id.index).into_iter();

@@ -7,7 +7,7 @@ use super::heritage::{heirlooms, known, renewed};
 use super::kept::Kept;
 use super::setup::{Environment, Setup, Surroundings};
 use connect::door::TopicPartition;
-use connect::snapshot::Shard;
+use connect::snapshot::{Shard, SnapshotError, key};
 use pipeline::effect::Effects;
 use pipeline::plan::{Input, Plan, StageId};
 use pipeline::record::RecordBatch;
@@ -19,7 +19,7 @@ use protocol::journal::JournalView;
 use protocol::journal::record::{Claim, ClaimedInput, InputPartition};
 use protocol::restore::{Replay, ReplayStep};
 use protocol::schedule::OutputHash;
-use protocol::snapshot::SnapshotPointer;
+use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
 use std::sync::Arc;
 
 /// One unit.
@@ -81,6 +81,20 @@ impl Member {
     /// Whose its snapshots are.
     pub fn shard(&self, topology: &Topology) -> Shard {
         Shard { stage: self.id.stage.to_string(), unit: self.id.index, units: topology.units(self.stage) }
+    }
+
+    /// Seals its state and hands it to the store as number `id`: what will point to it, and whether the store took it.
+    pub fn hand_over<E: Environment>(
+        &self,
+        environment: &mut E,
+        id: u64,
+        topology: &Topology,
+        (header, state): (&SnapshotHeader, &[u8]),
+    ) -> (SnapshotPointer, Result<(), SnapshotError>) {
+        let sealed = header.seal(state);
+        let pointer = SnapshotPointer::of(&sealed, header.seq, |content| key(header.seq.0, content));
+        let handed = environment.store().start_put(id, self.shard(topology), &pointer.key, sealed);
+        (pointer, handed)
     }
 
     /// Replays as far as the journal and the fetched records go. Gives the partitions to be read when they change.

@@ -158,9 +158,10 @@ pub fn live(acts: &[Act]) -> Run {
                 // Only the state right behind a commit is one.
                 if schedule.is_empty() && run.seq > 0 {
                     let sealed = header.seal(state.0.join("\n").as_bytes());
-                    let key = format!("{}-{}", run.seq, SnapshotPointer::content_name(&sealed));
-                    stored = Some(SnapshotPointer::to(key.as_str(), &sealed, Seq(run.seq)));
-                    run.objects.insert(key, sealed);
+                    let key = |content: &str| format!("{}-{content}", run.seq);
+                    let pointer = SnapshotPointer::of(&sealed, Seq(run.seq), key);
+                    run.objects.insert(pointer.key.to_string(), sealed);
+                    stored = Some(pointer);
                 }
             }
         }

@@ -5,21 +5,20 @@ use crate::worker::life::{Life, Stop};
 use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
 use crate::worker::{Now, chain};
-use connect::snapshot::{SnapshotError, key};
+use connect::snapshot::SnapshotError;
 use control::call::bounded_message;
 use control::status::Problem;
 use control::{Condition, Reason};
 use protocol::commit::SnapshotOrder;
 use protocol::going_live::Slot;
-use protocol::identity::{DrainId, Seq, UnitId};
+use protocol::identity::{DrainId, UnitId};
 use protocol::snapshot::SnapshotPointer;
 use std::time::Duration;
 
 /// A snapshot on its way.
 pub(super) struct Upload {
     pub(super) slot: Slot,
-    pub(super) seq: Seq,
-    pub(super) sealed_hash: SnapshotPointer,
+    pub(super) pointer: SnapshotPointer,
     pub(super) cut: Option<DrainId>,
     pub(super) taken: Duration,
 }
@@ -80,6 +79,7 @@ impl LiveState {
         cut: Option<DrainId>,
         now: Now,
     ) -> Result<(), Stop> {
+        let id = life.next_upload();
         let Some(member) = life.members.iter_mut().find(|member| member.slot == order.slot as usize) else {
             return Ok(());
         };
@@ -88,16 +88,13 @@ impl LiveState {
         let header = self.live.snapshot_header(&setup.identity.uid8, order.slot, Vec::new(), engine.ends());
         let Some(header) = header else { return Ok(()) };
         let state = engine.snapshot(&unit)?;
-        let sealed = header.seal(&state);
-        let key = key(order.seq.0, &SnapshotPointer::content_name(&sealed));
-        let sealed_hash = SnapshotPointer::to(key.as_str(), &sealed, order.seq);
-        member.kept.add(sealed_hash.hash, &header, now.wall_ms);
-        let shard = member.shard(&life.surroundings.topology);
-        let id = life.next_upload();
-        match environment.store().start_put(id, shard, &key, sealed) {
+        let topology = &life.surroundings.topology;
+        let (pointer, handed) = member.hand_over(environment, id, topology, (&header, &state));
+        member.kept.add(pointer.hash, &header, now.wall_ms);
+        match handed {
             Ok(()) => {
                 let taken = environment.elapsed();
-                self.uploads.insert(id, Upload { slot: order.slot, seq: order.seq, sealed_hash, cut, taken });
+                self.uploads.insert(id, Upload { slot: order.slot, pointer, cut, taken });
             }
             Err(error) => {
                 tracing::warn!(%unit, %error, "snapshot was not taken");
@@ -119,7 +116,7 @@ impl LiveState {
                 Ok(name) => {
                     self.failing.remove(&upload.slot);
                     self.stopwatch.stored(upload.taken, environment.elapsed());
-                    let pointer = SnapshotPointer { key: name.into(), ..upload.sealed_hash };
+                    let pointer = SnapshotPointer { key: name.into(), ..upload.pointer };
                     match upload.cut {
                         Some(drain) => self.live.cut(upload.slot, drain, pointer),
                         None => self.live.snapshot_stored(upload.slot, pointer),
@@ -127,7 +124,7 @@ impl LiveState {
                 }
                 Err(error) => {
                     let unit = &life.surroundings.units[upload.slot as usize].1;
-                    tracing::warn!(%unit, seq = upload.seq.0, %error, "snapshot was not stored");
+                    tracing::warn!(%unit, seq = upload.pointer.seq.0, %error, "snapshot was not stored");
                     self.failing.entry(upload.slot).or_default().failed(unit, &error, now);
                     match upload.cut {
                         Some(drain) => drop(self.cuts.insert(upload.slot, drain)),
