@@ -295,8 +295,8 @@ fn rights(world: &World) -> [Right; 4] {
             kind: "Group",
             name: own,
             operations: &["Read"],
-            condition: sinks,
-            tried: "send_offsets",
+            condition: sources,
+            tried: "commit_offsets",
             lacks: "the right Read on the consumer group of the pipeline",
         },
     ]

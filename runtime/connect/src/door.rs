@@ -218,9 +218,6 @@ pub trait KafkaIo {
     /// `fallback % partitions`. Returns when they are queued; delivery errors show in the outcome of the commit.
     fn produce(&mut self, topic: &str, to: Partitioning, records: &RecordBatch) -> Result<(), IoError>;
 
-    /// Adds consumer group offsets to the transaction, for the eyes of lag tools.
-    fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), IoError>;
-
     /// Flushes and ends the transaction, in the background where the client blocks. Nothing may be produced until
     /// [`KafkaIo::commit_outcome`] has said how it ended.
     fn start_commit(&mut self) -> Result<(), IoError>;
@@ -230,6 +227,11 @@ pub trait KafkaIo {
 
     /// Aborts the open transaction.
     fn abort(&mut self) -> Result<(), IoError>;
+
+    /// Tells the worker's consumer group where it stands, for the eyes of lag tools: in the background and outside of
+    /// transactions, so that nothing waits for it. When it cannot be done now it is left to the next time; a right that
+    /// is missing is told by a later poll.
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, i64)]);
 
     /// First offset and high watermark (the offset after the last record, open transactions included) of partitions. The
     /// marker of a transaction may be counted a moment after its commit was answered.

@@ -90,7 +90,7 @@ struct State {
     topics: BTreeMap<String, Topic>,
     topics_made: u64,
     coordinator: Coordinator,
-    group_offsets: BTreeMap<(String, TopicPartition), i64>,
+    group_offsets: BTreeMap<TopicPartition, i64>,
     faults: Option<Box<dyn Faults>>,
     calls: u64,
     delayed: Vec<DelayedEnd>,
@@ -191,9 +191,9 @@ impl Log {
         Ok((partition.log_start(), partition.high_watermark()))
     }
 
-    /// What a consumer group has committed.
-    pub fn group_offset(&self, group: &str, of: &TopicPartition) -> Option<i64> {
-        self.lock().group_offsets.get(&(group.to_owned(), of.clone())).copied()
+    /// What a worker has told its consumer group last.
+    pub fn group_offset(&self, of: &TopicPartition) -> Option<i64> {
+        self.lock().group_offsets.get(of).copied()
     }
 
     /// Who decides on the fate of requests from now on.
@@ -337,9 +337,6 @@ impl State {
             if let Ok(partition) = self.partition_mut(at) {
                 partition.mark(ended.producer, ended.committed);
             }
-        }
-        for (group, partition, offset) in ended.offsets {
-            self.group_offsets.insert((group, partition), offset);
         }
     }
 

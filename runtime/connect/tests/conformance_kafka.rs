@@ -79,10 +79,10 @@ impl cases::Side for Kafka {
         name
     }
 
-    fn group_offset(&self, group: &str, of: &TopicPartition) -> Option<i64> {
+    fn group_offset(&self, of: &TopicPartition) -> Option<i64> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
-            .set("group.id", group)
+            .set("group.id", self.settings().group)
             .create()
             .unwrap();
         let mut asked = TopicPartitionList::new();

@@ -36,8 +36,8 @@ impl cases::Side for Memory {
         topic.to_owned()
     }
 
-    fn group_offset(&self, group: &str, of: &TopicPartition) -> Option<i64> {
-        self.0.group_offset(group, of)
+    fn group_offset(&self, of: &TopicPartition) -> Option<i64> {
+        self.0.group_offset(of)
     }
 }
 

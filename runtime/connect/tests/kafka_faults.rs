@@ -7,7 +7,7 @@ mod proxy;
 use connect::door::{CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicPartition};
 use connect::kafka::{Io, Settings};
 use pipeline::record::{NewRecord, RecordBatch};
-use proxy::{ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, Proxy, Rule};
+use proxy::{ADD_PARTITIONS_TO_TXN, END_TXN, FIND_COORDINATOR, OFFSET_COMMIT, PRODUCE, Proxy, Rule};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -201,4 +201,34 @@ fn a_broker_that_goes_away_is_told_and_reading_goes_on_when_it_is_back() {
         drop(reader.poll(Duration::from_millis(100), &mut fetched));
     }
     assert!(matches!(&fetched[0], Fetched::Records { batch, .. } if batch.value(0) == Some(b"later")));
+}
+
+#[test]
+fn offsets_of_the_group_never_hold_anything() {
+    for request in [FIND_COORDINATOR, OFFSET_COMMIT] {
+        let world = World::new(&format!("offsets-{request}"));
+        let mut io = world.writer("a");
+        io.assign(&[(world.at.clone(), 0)]).unwrap();
+        world.proxy.rule(request, Rule::SwallowAnswer);
+        let deadline = Instant::now() + PATIENCE;
+        let before = world.proxy.seen(request);
+        while world.proxy.seen(request) == before {
+            assert!(Instant::now() < deadline, "{request} is not sent");
+            io.commit_offsets(&[(world.at.clone(), 1)]);
+            io.poll(Duration::from_millis(10), &mut Vec::new()).unwrap();
+        }
+        world.begin(&mut io, "kept");
+        io.commit_offsets(&[(world.at.clone(), 2)]);
+        assert_eq!(outcome(&mut io).unwrap(), CommitOutcome::Committed, "{request}");
+        // Nor does a door that is closed while the broker is away wait for them.
+        world.proxy.close(true);
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(io);
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(PATIENCE).expect("the door closes");
+        world.proxy.close(false);
+        assert_eq!(world.committed(&[]), ["warm", "kept"]);
+    }
 }

@@ -20,7 +20,7 @@ use super::timing::{Stopwatch, Timings};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::Intents;
-use connect::door::{CommitOutcome, KafkaIo};
+use connect::door::{CommitOutcome, KafkaIo, TopicPartition};
 use pipeline::effect::Effects;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
@@ -57,6 +57,8 @@ pub struct LiveState {
     committed_at_ms: u64,
     commit_interval_ms: u64,
     offsets_at_ms: u64,
+    /// What the consumer group is told when the commit in flight is committed.
+    offsets: Vec<(TopicPartition, i64)>,
     trimming: Trimming,
     failing: BTreeMap<Slot, Failing>,
     last_commit_ms: Option<i64>,
@@ -114,6 +116,7 @@ impl LiveState {
             committed_at_ms: 0,
             commit_interval_ms: timing.commit_interval_ms,
             offsets_at_ms: now.monotonic_ms,
+            offsets: Vec::new(),
             trimming: Trimming::new(timing.trim_interval_ms, now),
             failing: BTreeMap::new(),
             last_commit_ms: None,
@@ -173,6 +176,7 @@ impl LiveState {
         };
         let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
         self.permit = Some(permit);
+        life.io.commit_offsets(&std::mem::take(&mut self.offsets));
         self.counting.committed();
         self.stopwatch.committed(environment.elapsed());
         self.last_commit_ms = Some(now.wall_ms);

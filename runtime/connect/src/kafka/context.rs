@@ -22,6 +22,14 @@ pub(super) struct Context {
     delivery: Mutex<Option<Undelivered>>,
     /// A topic that may not be written. The client tells it in its log only: to the records it says that they were purged.
     refused: Mutex<Option<String>>,
+    group_commit: Mutex<GroupCommit>,
+}
+
+/// Offsets of the group that were sent outside of transactions.
+#[derive(Default)]
+struct GroupCommit {
+    in_flight: bool,
+    refused: Option<RDKafkaErrorCode>,
 }
 
 /// Attempts to end a transaction, as the client logs them (`debug=eos`).
@@ -84,6 +92,24 @@ impl Context {
     /// A record that the client did not even queue counts as one that was not delivered.
     pub fn note_undelivered(&self, undelivered: Undelivered) {
         lock(&self.delivery).get_or_insert(undelivered);
+    }
+
+    /// False while earlier offsets of the group are on their way.
+    pub fn begin_group_commit(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.group_commit).in_flight, true)
+    }
+
+    /// The offsets of the group have arrived, or have not.
+    pub fn end_group_commit(&self, error: Option<RDKafkaErrorCode>) {
+        let rights = [RDKafkaErrorCode::GroupAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
+        let mut commit = lock(&self.group_commit);
+        commit.in_flight = false;
+        commit.refused = error.filter(|code| rights.contains(code));
+    }
+
+    /// Why the offsets of the group were refused, once.
+    pub fn take_refused_group_commit(&self) -> Option<RDKafkaErrorCode> {
+        lock(&self.group_commit).refused.take()
     }
 
     fn note_end_txn(&self, message: &str) {
@@ -184,6 +210,25 @@ mod tests {
         assert_eq!(context.take_end(), Some(42));
         context.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "another wording");
         assert_eq!(context.take_end(), None);
+    }
+
+    #[test]
+    fn offsets_of_the_group_are_sent_one_after_another_and_a_missing_right_is_kept() {
+        let context = Context::default();
+        for (answer, refused) in [
+            (None, None),
+            (Some(RDKafkaErrorCode::NotCoordinator), None),
+            (
+                Some(RDKafkaErrorCode::GroupAuthorizationFailed),
+                Some(RDKafkaErrorCode::GroupAuthorizationFailed),
+            ),
+        ] {
+            assert!(context.begin_group_commit());
+            assert!(!context.begin_group_commit(), "in flight");
+            context.end_group_commit(answer);
+            assert_eq!(context.take_refused_group_commit(), refused);
+            assert_eq!(context.take_refused_group_commit(), None, "told once");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(super) fn missing_right(right: &str, on: &str) -> String {
 /// The right on a topic that an operation needs.
 fn right_of(operation: &str) -> &'static str {
     match operation {
-        "poll" | "assign" | "seek" | "send_offsets" => "Read",
+        "poll" | "assign" | "seek" | "commit_offsets" => "Read",
         "look up offsets" => "Describe",
         "describe" => "DescribeConfigs",
         "make topics" => "Create",

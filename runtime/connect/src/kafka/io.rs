@@ -1,6 +1,6 @@
 //! The door itself: hands each call to the part that serves it.
 
-use super::lookup::{Lookup, list};
+use super::lookup::Lookup;
 use super::reader::Reader;
 use super::settings::{BATCH_BYTES, Settings};
 use super::topics::{Topics, find};
@@ -11,8 +11,6 @@ use crate::door::{
 };
 use crate::partitioner::partition_of;
 use pipeline::record::RecordBatch;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::Offset;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -149,27 +147,6 @@ impl KafkaIo for Io {
         Ok(())
     }
 
-    fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), IoError> {
-        let lost = |detail: &str| IoError::Lost { operation: "send_offsets", detail: detail.to_owned() };
-        let metadata = if group == self.settings.group {
-            self.reader.group_metadata()
-        } else {
-            let settings = Settings { group: group.to_owned(), ..self.settings.clone() };
-            let other: Result<BaseConsumer, _> = settings.reader().create();
-            other.map_err(|error| lost(&error.to_string()))?.group_metadata()
-        };
-        let metadata = metadata.ok_or_else(|| lost("the group has no metadata"))?;
-        let origin = super::error::Origin {
-            operation: "send_offsets",
-            bootstrap: &self.settings.bootstrap_servers,
-            topic: None,
-            transactional_id: "",
-        };
-        let context = super::context::Context::default();
-        let offsets = offsets.iter().map(|(at, offset)| (at, Offset::Offset(*offset)));
-        self.writer.send_offsets(&list(offsets, origin, &context)?, &metadata)
-    }
-
     fn start_commit(&mut self) -> Result<(), IoError> {
         self.writer.start_commit()
     }
@@ -180,6 +157,10 @@ impl KafkaIo for Io {
 
     fn abort(&mut self) -> Result<(), IoError> {
         self.writer.abort()
+    }
+
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, i64)]) {
+        self.reader.commit_offsets(offsets);
     }
 
     fn watermarks(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(i64, i64)>, IoError> {

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::door::{Fetched, IoError, TopicPartition};
 use pipeline::record::{NewRecord, RecordBatch};
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
@@ -25,6 +25,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const POLL_BYTES_MAX: usize = 8 << 20;
 /// Most events that one poll serves beside records.
 const EVENTS_MAX: usize = 64;
+const COMMIT_OFFSETS: &str = "commit_offsets";
 
 pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
@@ -88,9 +89,31 @@ impl Reader {
         })
     }
 
-    /// The consumer's group, for offsets that ride in a transaction.
-    pub fn group_metadata(&self) -> Option<rdkafka::consumer::ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    /// Sends offsets of the group, unless those before them are still on their way. The client waits for the answer, and
+    /// for a coordinator before that, so a thread of its own does; it outlives this reader rather than being waited for.
+    pub fn commit_offsets(&self, offsets: &[(TopicPartition, i64)]) {
+        if offsets.is_empty() || !self.consumer.context().begin_group_commit() {
+            return;
+        }
+        let offsets = offsets.iter().map(|(at, offset)| (at, Offset::Offset(*offset)));
+        let listed = list(offsets, self.origin(COMMIT_OFFSETS, None), self.consumer.context());
+        let consumer = Arc::clone(&self.consumer);
+        let spawned = listed.map_err(|error| error.to_string()).and_then(|offsets| {
+            let commit = move || {
+                let sent = consumer.commit(&offsets, CommitMode::Sync);
+                if let Err(error) = &sent {
+                    tracing::debug!(target: "kafka", "offsets of the group were not taken: {error}");
+                }
+                let code = sent.err().and_then(|error| error.rdkafka_error_code());
+                consumer.context().end_group_commit(code);
+            };
+            let thread = std::thread::Builder::new().name("kafka-group".to_owned());
+            thread.spawn(commit).map_err(|error| error.to_string())
+        });
+        if let Err(error) = spawned {
+            self.consumer.context().end_group_commit(None);
+            tracing::debug!(target: "kafka", "offsets of the group were not sent: {error}");
+        }
     }
 
     pub fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), IoError> {
@@ -199,12 +222,23 @@ impl Reader {
                         | RDKafkaErrorCode::Authentication
                         | RDKafkaErrorCode::ClusterAuthorizationFailed,
                     ) => return Err(origin.error(&error, self.consumer.context())),
+                    // Of the search for the group's coordinator: offsets of the group wait for it.
+                    Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                        let origin = self.origin(COMMIT_OFFSETS, None);
+                        return Err(origin.error(&error, self.consumer.context()));
+                    }
                     // The client tries again by itself.
                     _ => tracing::debug!(target: "kafka", "{error}"),
                 },
             }
         }
-        Ok(())
+        match self.consumer.context().take_refused_group_commit() {
+            Some(code) => {
+                let origin = self.origin(COMMIT_OFFSETS, None);
+                Err(origin.code(code, &code.to_string(), self.consumer.context()))
+            }
+            None => Ok(()),
+        }
     }
 
     fn drain(&mut self, into: &mut Vec<Fetched>) -> Result<(), IoError> {

@@ -10,8 +10,6 @@ use super::error::Origin;
 use super::settings::Settings;
 use crate::door::{CommitOutcome, IoError};
 use pipeline::record::RecordBatch;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -148,19 +146,6 @@ impl Writer {
     /// Serves what the client has to say, so that its queue does not grow.
     pub fn serve(&self) {
         self.client.drain();
-    }
-
-    pub fn send_offsets(
-        &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<(), IoError> {
-        let State::Open { .. } = self.state else {
-            return Err(lost("send_offsets", self.state.trouble()));
-        };
-        self.state = State::Open { touched: true };
-        let sent = self.client.producer.send_offsets_to_transaction(offsets, group, self.client.timeout);
-        sent.map_err(|error| self.client.error("send_offsets", &error))
     }
 
     pub fn start_commit(&mut self) -> Result<(), IoError> {

@@ -13,9 +13,6 @@ pub(super) struct Session {
     pub epoch: u32,
 }
 
-/// Offsets of a consumer group sent along with a transaction.
-pub(super) type GroupOffset = (String, TopicPartition, i64);
-
 #[derive(Debug, Default)]
 pub(super) struct Coordinator {
     producers: BTreeMap<String, Producer>,
@@ -31,7 +28,7 @@ struct Producer {
 #[derive(Debug)]
 enum Transaction {
     None,
-    Open { partitions: BTreeSet<TopicPartition>, offsets: Vec<GroupOffset> },
+    Open { partitions: BTreeSet<TopicPartition> },
     Ended { committed: bool },
 }
 
@@ -41,8 +38,6 @@ pub(super) struct Ended {
     pub producer: u64,
     pub committed: bool,
     pub partitions: BTreeSet<TopicPartition>,
-    /// Only of a commit.
-    pub offsets: Vec<GroupOffset>,
 }
 
 /// Why the coordinator refused.
@@ -84,21 +79,8 @@ impl Coordinator {
 
     /// Adds a partition to the open transaction, or opens one.
     pub fn add(&mut self, id: &str, session: Session, partition: &TopicPartition) -> Result<(), Refusal> {
-        if let Transaction::Open { partitions, .. } = self.opened(id, session)? {
+        if let Transaction::Open { partitions } = self.opened(id, session)? {
             partitions.insert(partition.clone());
-        }
-        Ok(())
-    }
-
-    /// Adds group offsets to the open transaction, or opens one.
-    pub fn add_offsets(
-        &mut self,
-        id: &str,
-        session: Session,
-        added: Vec<GroupOffset>,
-    ) -> Result<(), Refusal> {
-        if let Transaction::Open { offsets, .. } = self.opened(id, session)? {
-            offsets.extend(added);
         }
         Ok(())
     }
@@ -107,7 +89,7 @@ impl Coordinator {
     pub fn verify(&self, id: &str, session: Session, partition: &TopicPartition) -> Result<(), Refusal> {
         let producer = self.producers.get(id).filter(|p| p.session == session).ok_or(Refusal::Fenced)?;
         match &producer.transaction {
-            Transaction::Open { partitions, .. } if partitions.contains(partition) => Ok(()),
+            Transaction::Open { partitions } if partitions.contains(partition) => Ok(()),
             _ => Err(Refusal::InvalidState),
         }
     }
@@ -129,7 +111,7 @@ impl Coordinator {
     fn opened(&mut self, id: &str, session: Session) -> Result<&mut Transaction, Refusal> {
         let producer = self.current(id, session)?;
         if !matches!(producer.transaction, Transaction::Open { .. }) {
-            producer.transaction = Transaction::Open { partitions: BTreeSet::new(), offsets: Vec::new() };
+            producer.transaction = Transaction::Open { partitions: BTreeSet::new() };
         }
         Ok(&mut producer.transaction)
     }
@@ -138,12 +120,9 @@ impl Coordinator {
 impl Producer {
     fn end(&mut self, committed: bool) -> Option<Ended> {
         match std::mem::replace(&mut self.transaction, Transaction::Ended { committed }) {
-            Transaction::Open { partitions, offsets } => Some(Ended {
-                producer: self.session.producer,
-                committed,
-                partitions,
-                offsets: if committed { offsets } else { Vec::new() },
-            }),
+            Transaction::Open { partitions } => {
+                Some(Ended { producer: self.session.producer, committed, partitions })
+            }
             other => {
                 self.transaction = other;
                 None

@@ -9,11 +9,11 @@ pub enum Operation {
     InitTransactions,
     Fence,
     Produce,
-    SendOffsets,
     /// The `EndTxn` of a commit; asked by `start_commit`.
     Commit,
     /// The `EndTxn` of an abort.
     Abort,
+    CommitOffsets,
     Watermarks,
     OffsetAt,
     Describe,

@@ -246,18 +246,6 @@ impl KafkaIo for Io {
         Ok(())
     }
 
-    fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), IoError> {
-        let session = self.in_transaction("send_offsets")?;
-        let added = offsets.iter().map(|(at, offset)| (group.to_owned(), at.clone(), *offset)).collect();
-        self.producer.touched = true;
-        self.request(Operation::SendOffsets, "send_offsets", |state| {
-            state.coordinator.add_offsets(&self.id, session, added).map_err(|refusal| match refusal {
-                Refusal::Fenced => self.fenced(),
-                Refusal::InvalidState => misuse("send_offsets", "the transaction is over"),
-            })
-        })
-    }
-
     fn start_commit(&mut self) -> Result<(), IoError> {
         let session = self.in_transaction("commit")?;
         let mut state = self.log.lock();
@@ -309,6 +297,14 @@ impl KafkaIo for Io {
             Err(Refusal::Fenced) => Err(self.fenced()),
             Err(Refusal::InvalidState) => Err(misuse("abort", "the transaction was ended otherwise")),
         }
+    }
+
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, i64)]) {
+        // Nobody hears what came of it.
+        let _ = self.request(Operation::CommitOffsets, "commit_offsets", |state| {
+            state.group_offsets.extend(offsets.iter().cloned());
+            Ok(())
+        });
     }
 
     fn watermarks(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(i64, i64)>, IoError> {

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub const END_TXN: i16 = 26;
 pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const PRODUCE: i16 = 0;
+pub const OFFSET_COMMIT: i16 = 8;
+pub const FIND_COORDINATOR: i16 = 10;
 
 /// What happens to the first request of a kind after the rule was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

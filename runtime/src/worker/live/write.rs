@@ -48,10 +48,9 @@ impl LiveState {
             }
             write_journal(&mut life.io, &life.surroundings.journals[*slot as usize], record, now.wall_ms)?;
         }
-        if now.monotonic_ms >= self.offsets_at_ms {
+        if self.stopping || now.monotonic_ms >= self.offsets_at_ms {
             self.offsets_at_ms = now.monotonic_ms + OFFSETS_EVERY_MS;
-            let offsets: Vec<_> = self.channels.iter().map(|s| (s.partition.clone(), s.position)).collect();
-            life.io.send_offsets(&setup.identity.group_id(), &offsets)?;
+            self.offsets = self.channels.iter().map(|s| (s.partition.clone(), s.position)).collect();
         }
         life.io.start_commit()
     }
