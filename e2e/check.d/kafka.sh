@@ -20,7 +20,8 @@ check_kafka() {
   else
     echo 'no KAFKA_PKI: the listeners with TLS and logins are those of the bed, and are not tested' >&2
   fi
-  phase 'kafka: conformance, bad input, security' 15m env KAFKA="$KAFKA" cargo test --profile ci --locked --workspace \
+  # They wait more than they work.
+  phase 'kafka: conformance, bad input, security' 15m env KAFKA="$KAFKA" RUST_TEST_THREADS=8 cargo test --profile ci --locked --workspace \
     --features connect/kafka-tests,e2e/kafka-tests "${tests[@]}"
 }
 

@@ -1,6 +1,6 @@
 //! The workers of an audit: processes of this machine, or pods of a cluster.
 
-use super::pods::Pods;
+use super::pods::{Memory, Pods};
 use super::workers::Worker;
 use super::{Ends, Topics};
 use std::time::{Duration, Instant};
@@ -19,6 +19,14 @@ impl Fleet {
         match self {
             Self::Processes(workers) => workers.len(),
             Self::Pods(pods) => pods.count() as usize,
+        }
+    }
+
+    /// What pods have taken of their memory so far; none for plain processes, which have no limit.
+    pub fn look_at_memory(&mut self) -> anyhow::Result<Option<Memory>> {
+        match self {
+            Self::Processes(_) => Ok(None),
+            Self::Pods(pods) => pods.look_at_memory().map(Some),
         }
     }
 

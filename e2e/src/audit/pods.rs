@@ -2,6 +2,7 @@
 //!
 //! The node has to be this machine, as it is with the bed: SIGKILL and SIGSTOP go to processes, not through Kubernetes.
 
+use anyhow::Context as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +12,16 @@ pub struct Pods {
     namespace: String,
     pipeline: String,
     replicas: u32,
+    memory: Memory,
+}
+
+/// What the processes of the pods took at most, and may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// The largest resident set that was seen, in KiB.
+    pub peak_kib: u64,
+    /// The limit of a pod, in KiB; 0 when it was not asked for yet.
+    pub limit_kib: u64,
 }
 
 /// How long pods may take to be ready.
@@ -22,7 +33,12 @@ impl Pods {
         let path = manifest.to_string_lossy();
         let _exists_already = kubectl(&["create", "namespace", namespace]);
         kubectl(&["apply", "--namespace", namespace, "-f", &path])?;
-        let pods = Self { namespace: namespace.to_owned(), pipeline: pipeline.to_owned(), replicas };
+        let pods = Self {
+            namespace: namespace.to_owned(),
+            pipeline: pipeline.to_owned(),
+            replicas,
+            memory: Memory::default(),
+        };
         pods.wait_ready()?;
         Ok(pods)
     }
@@ -37,6 +53,23 @@ impl Pods {
         let (name, timeout) =
             (format!("streampipeline/{}", self.pipeline), format!("--timeout={}s", READY.as_secs()));
         kubectl(&["wait", "--namespace", &self.namespace, "--for=condition=Ready", &timeout, &name]).map(drop)
+    }
+
+    /// Looks at what the processes have taken since each of them began; those that are just not there are passed over.
+    pub fn look_at_memory(&mut self) -> anyhow::Result<Memory> {
+        for ordinal in 0..self.replicas {
+            let pod = self.pod(ordinal)?;
+            if let Some(peak_kib) = process_of(&pod)?.and_then(peak_kib_of) {
+                self.memory.peak_kib = self.memory.peak_kib.max(peak_kib);
+            }
+        }
+        if self.memory.limit_kib == 0 {
+            let path = "jsonpath={.spec.containers[0].resources.limits.memory}";
+            let limit = kubectl(&["get", "pod", &self.pod(0)?, "--namespace", &self.namespace, "-o", path])?;
+            self.memory.limit_kib = kib_of(limit.trim())
+                .with_context(|| format!("{limit}: not a limit of memory in Mi or Gi"))?;
+        }
+        Ok(self.memory)
     }
 
     /// Sends a signal to the process in a pod, as soon as there is one.
@@ -106,6 +139,20 @@ fn process_of(pod: &str) -> anyhow::Result<Option<u32>> {
         }
     }
     Ok(None)
+}
+
+/// The largest resident set of a process so far.
+fn peak_kib_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+fn kib_of(quantity: &str) -> Option<u64> {
+    match quantity.strip_suffix("Mi") {
+        Some(mebibytes) => Some(mebibytes.parse::<u64>().ok()? << 10),
+        None => Some(quantity.strip_suffix("Gi")?.parse::<u64>().ok()? << 20),
+    }
 }
 
 fn kubectl(arguments: &[&str]) -> anyhow::Result<String> {

@@ -98,7 +98,12 @@ fn main() -> anyhow::Result<()> {
         done.broker,
         done.commands
     );
+    let memory = fleet.look_at_memory()?;
     fleet.stop()?;
+    if let Some(memory) = memory {
+        println!("audit: a pod took at most {} of {} KiB", memory.peak_kib, memory.limit_kib);
+        anyhow::ensure!((1..memory.limit_kib).contains(&memory.peak_kib), "a pod took all of its memory");
+    }
     anyhow::ensure!(verdict.is_clean(), "the output is wrong; logs are in {}", arguments.logs.display());
     Ok(())
 }
@@ -160,6 +165,7 @@ fn disturb(arguments: &Arguments, topics: &Topics, fleet: &mut Fleet) -> anyhow:
             std::thread::park_timeout(left);
         }
         let victim = index % fleet.count();
+        fleet.look_at_memory()?;
         strike(arguments, topics, &ends, (fleet, victim), *moment, &mut done)
             .with_context(|| format!("{moment:?} of worker {victim}"))?;
     }
