@@ -177,8 +177,9 @@ impl<E: Environment> Worker<E> {
             self.gone = None;
             tracing::info!(worker = self.setup.worker.0, phase = "Live", "live");
         }
-        // What failed live may fail again at the first commit: only one that succeeds shows that it is over.
-        let lasts = now.monotonic_ms >= self.live_since_ms + RETRY_MS.1;
+        // What failed live may fail again at the first commit: only one that succeeds shows that it is over, or a while with
+        // nothing to commit.
+        let lasts = life.may_part() && now.monotonic_ms >= self.live_since_ms + RETRY_MS.1;
         if self.was_live && (self.barren == 0 || life.has_committed() || lasts) {
             self.barren = 0;
             self.retries = 0;
@@ -205,10 +206,10 @@ impl<E: Environment> Worker<E> {
         let worker = self.setup.worker.0;
         match stop {
             Stop::StartOver { previous, why } => {
-                tracing::info!(worker, why, "starts over");
+                tracing::info!(worker, why = &*why, "starts over");
                 // Once may be chance, and a hand-over must not wait for it.
                 if self.barren > 1 {
-                    self.failed_again(why, now);
+                    self.failed_again(&why, now);
                 }
                 self.comeback = previous.map_or(Comeback::Fresh, |previous| Comeback::Lost {
                     previous,

@@ -44,7 +44,9 @@ fn a_worker_behind_a_stalled_sink_stays_small_and_loses_nothing() {
     let proxy = Proxy::to(&world.bootstrap);
     proxy.stall(Some(&out));
     let weir = world.worker(&manifest, &proxy.address());
-    let told = |problem: &Problem| problem.condition == Condition::SinksConnected;
+    let told = |problem: &Problem| {
+        problem.condition == Condition::SinksConnected && problem.message.contains(&format!("topic `{out}`"))
+    };
     weir.until_status("a stalled sink", |status| status.problems.iter().any(told));
     let until = Instant::now() + stall();
     while Instant::now() < until {

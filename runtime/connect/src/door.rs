@@ -149,6 +149,14 @@ pub enum IoError {
         /// Size of key, value and headers.
         bytes: usize,
     },
+    /// Records were not taken in time, so their transaction is aborted for certain.
+    #[error("records for topic `{topic}` were not taken: {detail}")]
+    Undelivered {
+        /// Where they should have gone.
+        topic: String,
+        /// What the client said.
+        detail: String,
+    },
     /// Rights do not suffice.
     #[error("{operation} was refused: {detail}")]
     Denied {

@@ -352,7 +352,7 @@ impl<Io: KafkaIo> Life<Io> {
     }
 
     pub(super) fn start_over(&self, why: &'static str) -> Stop {
-        Stop::StartOver { previous: Some(self.me.owner.incarnation), why }
+        Stop::StartOver { previous: Some(self.me.owner.incarnation), why: why.into() }
     }
 }
 

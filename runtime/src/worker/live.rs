@@ -20,13 +20,14 @@ use super::timing::{Stopwatch, Timings};
 use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::Intents;
-use connect::door::{CommitOutcome, KafkaIo, TopicPartition};
+use connect::door::{CommitOutcome, IoError, KafkaIo, TopicPartition};
 use pipeline::effect::Effects;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
 use protocol::identity::DrainId;
 use snapshots::{Failing, Upload, is_behind};
 use sources::{Source, sources};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use trim::Trimming;
@@ -164,6 +165,7 @@ impl LiveState {
         wait: Duration,
     ) -> Result<bool, Stop> {
         let Some(flight) = self.flight.take() else { return Ok(false) };
+        let mut why = "commit".to_owned();
         let outcome = match life.io.commit_outcome(wait) {
             Ok(None) => {
                 self.flight = Some(flight);
@@ -172,9 +174,13 @@ impl LiveState {
             Ok(Some(CommitOutcome::Committed)) => Outcome::Committed,
             Ok(Some(CommitOutcome::Aborted)) => Outcome::Aborted,
             Err(error) if error.is_refusal() => return Err(Stop::Failed(WorkerError::Write(error))),
+            Err(undelivered @ IoError::Undelivered { .. }) => {
+                why = undelivered.to_string();
+                Outcome::Aborted
+            }
             Ok(Some(CommitOutcome::Unknown)) | Err(_) => Outcome::Unknown,
         };
-        let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, "commit"))?;
+        let permit = self.live.outcome(flight, outcome).map_err(|back| over(back, why))?;
         self.permit = Some(permit);
         life.io.commit_offsets(&std::mem::take(&mut self.offsets));
         self.counting.committed();
@@ -299,7 +305,7 @@ impl LiveState {
     }
 }
 
-fn over(back: GoBack, why: &'static str) -> Stop {
+fn over(back: GoBack, why: impl Into<Cow<'static, str>>) -> Stop {
     tracing::warn!(%back, "a live worker goes back");
-    Stop::StartOver { previous: Some(back.previous), why }
+    Stop::StartOver { previous: Some(back.previous), why: why.into() }
 }

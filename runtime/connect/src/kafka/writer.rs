@@ -275,7 +275,8 @@ impl Client {
         if !self.abort(touched)? {
             return Ok(CommitOutcome::Unknown);
         }
-        match cause {
+        // The abort gives up what was still on its way.
+        match cause.or_else(|| self.producer.context().undelivered()) {
             Some(Undelivered { code: RDKafkaErrorCode::MessageSizeTooLarge, topic, bytes }) => {
                 Err(IoError::TooLarge { topic, bytes })
             }
@@ -288,7 +289,7 @@ impl Client {
                     known @ (IoError::Denied { .. }
                     | IoError::TopicNotFound { .. }
                     | IoError::Refused { .. }) => Err(known),
-                    _ => Ok(CommitOutcome::Aborted),
+                    _ => Err(IoError::Undelivered { topic, detail: code.to_string() }),
                 }
             }
             None => Ok(CommitOutcome::Aborted),

@@ -3,6 +3,7 @@
 use crate::worker::error::WorkerError;
 use connect::door::IoError;
 use protocol::identity::Incarnation;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ pub enum Stop {
     StartOver {
         /// The life that is over.
         previous: Option<Incarnation>,
-        /// For the log.
-        why: &'static str,
+        /// For the log, and for the status when it happens again and again.
+        why: Cow<'static, str>,
     },
     /// A new life begins at this time.
     StandAside {
