@@ -160,6 +160,9 @@ pub struct Transition {
     pub kind: TransitionKind,
     /// How far it is.
     pub step: TransitionStep,
+    /// The generation that stands by while the present one works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<u64>,
     /// Id of the drain that the old pods were asked for; the same one for every repetition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<String>,
@@ -177,6 +180,8 @@ pub enum TransitionKind {
     /// The pods are replaced by those of the next generation, because what they run or how they are made has changed, or
     /// because the annotation `weir.dev/restartedAt` asks for it.
     Recreate,
+    /// Pods of the next generation, with the same plan, take over from those that work.
+    Handover,
     /// The pods are replaced by more or fewer.
     Scale,
     /// The pods are stopped with their state durable.
@@ -190,6 +195,8 @@ pub enum TransitionKind {
 /// How far a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransitionStep {
+    /// New pods restore and follow while the old ones work.
+    StandingBy,
     /// The pods finish their work and make their state durable.
     Draining,
     /// The old pods are removed.

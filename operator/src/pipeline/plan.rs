@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
+//!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
@@ -12,16 +13,16 @@
 
 mod delete;
 mod generation;
+mod handover;
 mod intent;
 mod steps;
 
 pub use intent::Intent;
 
 use super::FINALIZER;
-use super::observe::Observed;
+use super::observe::{Generation, Observed};
 use super::validate::{Desired, Invalid};
 use crate::pods::Instruction;
-use control::status::UnitState;
 use crds::pipeline::{Transition, TransitionKind, TransitionStep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -55,6 +56,13 @@ pub struct Decision {
     pub look_again: Duration,
     /// Something that the user must learn although no condition can say it any more.
     pub note: Option<Note>,
+}
+
+impl Decision {
+    /// The generation that stands by, as far as it exists.
+    pub fn successor<'a>(&self, observed: &'a Observed) -> Option<&'a Generation> {
+        observed.generation(self.intent.transition.as_ref()?.successor?)
+    }
 }
 
 /// One thing to be done.
@@ -167,15 +175,13 @@ impl Planner<'_> {
         let step = self.intent.transition.as_ref().map(|transition| transition.step);
         match step {
             None => self.settle(),
-            Some(TransitionStep::Draining) => self.drain(),
-            Some(TransitionStep::Removing | TransitionStep::Cleaning) => self.remove(),
-            Some(TransitionStep::Starting) => self.start(),
-            Some(TransitionStep::Promoting) => self.promote(),
+            Some(step) => self.go_on_with(step),
         }
     }
 
     /// Nothing is being changed: is something to be?
     fn settle(&mut self) -> Phase {
+        self.sweep();
         let Some(desired) = self.desired else { return Phase::Invalid };
         let Some(number) = self.intent.generation else {
             if desired.suspend {
@@ -195,6 +201,9 @@ impl Planner<'_> {
                 self.keep(number, desired);
                 return Phase::Steady;
             }
+            (false, false, _) if self.may_hand_over(number, desired) => {
+                return self.hand_over(number, desired);
+            }
             (false, false, _) => (self.kind_of_change(number, desired), self.first_step()),
         };
         self.begin(kind, step);
@@ -203,6 +212,7 @@ impl Planner<'_> {
 
     fn go_on_with(&mut self, step: TransitionStep) -> Phase {
         match step {
+            TransitionStep::StandingBy => self.stand_by(),
             TransitionStep::Draining => self.drain(),
             TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
             TransitionStep::Starting => self.start(),
@@ -223,8 +233,14 @@ impl Planner<'_> {
     fn begin(&mut self, kind: TransitionKind, step: TransitionStep) {
         let now = self.observed.now;
         let started_at = Time(now);
-        self.intent.transition =
-            Some(Transition { kind, step, drain: None, deadline: started_at.clone(), started_at });
+        self.intent.transition = Some(Transition {
+            kind,
+            step,
+            successor: None,
+            drain: None,
+            deadline: started_at.clone(),
+            started_at,
+        });
         self.enter(step);
     }
 
@@ -234,7 +250,7 @@ impl Planner<'_> {
         let seconds = match step {
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
-            TransitionStep::Starting => START_SECONDS,
+            TransitionStep::StandingBy | TransitionStep::Starting => START_SECONDS,
             TransitionStep::Promoting => PROMOTE_SECONDS,
             TransitionStep::Cleaning => CLEAN_SECONDS,
         };
@@ -255,19 +271,12 @@ impl Planner<'_> {
         self.intent.transition.as_ref().map(|transition| transition.kind)
     }
 
-    /// Nothing is to be changed: what somebody else has changed is put right, and what is over goes.
+    /// Nothing is to be changed: what somebody else has changed is put right, and what is long over goes.
     fn keep(&mut self, number: u64, desired: &Desired) {
         let wanted = i32::try_from(desired.shape.replicas).unwrap_or(i32::MAX);
         let Some(current) = self.observed.generation(number) else { return };
         if current.replicas.is_some_and(|replicas| replicas != wanted) {
             self.actions.push(Action::Resize(number, wanted));
-        }
-        // All its journals are claimed by the newest: what runs of an older one is superseded.
-        if current.every_unit(|unit| unit.state == UnitState::Live) {
-            let older =
-                self.observed.generations.iter().filter(|other| other.number < number && other.runs());
-            let older: Vec<u64> = older.map(|other| other.number).collect();
-            self.actions.extend(older.into_iter().map(Action::Remove));
         }
         self.forget();
     }

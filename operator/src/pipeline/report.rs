@@ -119,9 +119,11 @@ pub fn status(facts: &Facts<'_>, counted: &Counted) -> (StreamPipelineStatus, Co
         (Ok(desired), _) => i64::from(desired.shape.replicas),
         (Err(_), _) => current.and_then(|generation| generation.replicas).map_or(0, i64::from),
     };
-    after.replicas =
-        i32::try_from(observed.generations.iter().map(|generation| generation.pods.len()).sum::<usize>())
-            .ok();
+    // Pods that stand by are no replicas yet: who scales by this number must not count them.
+    let successor = decision.successor(observed);
+    let standing_by = successor.map_or(0, |generation| generation.pods.len());
+    let all = observed.generations.iter().map(|generation| generation.pods.len()).sum::<usize>();
+    after.replicas = i32::try_from(all - standing_by).ok();
     after.ready = Some(format!("{}/{wanted}", pods.iter().filter(|pod| pod.live()).count()));
     after.restarts = current.map(|_| pods.iter().map(|pod| i64::from(pod.restarts)).sum());
     let pods_wanted = current.and_then(|generation| generation.replicas).unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use ::pipeline::manifest::{Manifest, References, ResolvedManifest};
 use ::pipeline::plan::{Guarantee, Incompatible, Plan, SinkConnector, compatibility, from_yaml};
 use ::pipeline::problem::{Problem, ProblemKind};
-use ::pipeline::spec::{Size, StreamPipelineSpec};
+use ::pipeline::spec::{Size, StreamPipelineSpec, UpdateType};
 use control::Reason;
 use control::generation::{Placement, Shape};
 use crds::pipeline::SinkGuarantee;
@@ -32,6 +32,8 @@ pub struct Desired {
     pub generation_hash: String,
     /// Pods and workers.
     pub shape: Shape,
+    /// New pods may stand by beside the old ones.
+    pub handover: bool,
     /// No unit is to run.
     pub suspend: bool,
     /// Image of the pods.
@@ -94,6 +96,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         shape,
         image,
         manifest,
+        handover: may_hand_over(spec),
         suspend: spec.suspend.unwrap_or(false),
         secrets: references::secrets(spec, &observed.windows),
         sinks: guarantees(&plan),
@@ -208,6 +211,11 @@ fn shape(spec: &StreamPipelineSpec) -> Shape {
     };
     let replicas = spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(1);
     Shape { replicas, workers_per_replica, placement: Placement::Modulo }
+}
+
+fn may_hand_over(spec: &StreamPipelineSpec) -> bool {
+    let kind = spec.update_strategy.as_ref().and_then(|strategy| strategy.kind);
+    kind.unwrap_or(UpdateType::Handover) == UpdateType::Handover
 }
 
 /// What is referred to, with a hash of the content that is used.

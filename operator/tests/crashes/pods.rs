@@ -35,6 +35,8 @@ struct Journal {
     locked: Option<(String, u64)>,
     /// The pod that is live.
     live: Option<String>,
+    /// The plan that it works by.
+    plan: String,
 }
 
 /// One pod.
@@ -42,6 +44,7 @@ struct Journal {
 struct Pod {
     name: String,
     generation: u64,
+    plan: String,
     units: BTreeMap<u32, UnitState>,
 }
 
@@ -92,7 +95,7 @@ impl Kubelet {
         let pipelines = api.objects().all("streampipelines");
         let deleting = pipelines.iter().any(|pipeline| !pipeline["metadata"]["deletionTimestamp"].is_null());
         let mut kafka = self.kafka.lock().expect("free");
-        if !deleting && pod.units.values().any(|state| *state == UnitState::Live) {
+        if !deleting && kafka.journals.values().any(|journal| journal.live.as_deref() == Some(name)) {
             kafka.violations.push(format!("{name} was removed while it was live"));
         }
         let mut journals = kafka.journals.values_mut();
@@ -111,7 +114,7 @@ impl Kubelet {
         assert_eq!((file.check(), file.generation), (Ok(()), generation));
         let mine = (0..UNITS).filter(|unit| file.shape.owner(*unit) == ordinal);
         let units = mine.map(|unit| (unit, UnitState::Restoring)).collect();
-        let pod = Pod { name: name.to_owned(), generation, units };
+        let pod = Pod { name: name.to_owned(), generation, plan: file.plan_hash, units };
         let shared = Shared { pod: Arc::new(Mutex::new(pod)), kafka: self.kafka.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -156,7 +159,7 @@ fn routes(shared: Shared) -> Router {
 async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
     let mut pod = shared.pod.lock().expect("free");
     let mut kafka = shared.kafka.lock().expect("free");
-    let Pod { name, generation, units } = &mut *pod;
+    let Pod { name, generation, plan, units } = &mut *pod;
     let mut report: PodStatus = serde_json::from_value(json!({
         "apiVersion": "v1", "uid8": "", "generation": generation, "planHash": "", "version": "", "startedAtMs": 0,
         "newestGeneration": kafka.journals.values().map(|journal| journal.claimed).max().unwrap_or(0),
@@ -165,12 +168,15 @@ async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
     .expect("a status");
     for (unit, state) in units {
         let journal = kafka.journals.entry(*unit).or_default();
+        if *state == UnitState::Live && journal.claimed > *generation {
+            *state = UnitState::Superseded;
+        }
         // A pod that comes back finds its own Claim in the journal, and the lock of a drain.
         if *state == UnitState::Restoring {
             *state = match &journal.locked {
                 Some((_, drained)) if *drained == *generation => UnitState::Cut,
                 _ if journal.claimed == *generation => {
-                    journal.live = Some(name.clone());
+                    (journal.live, journal.plan) = (Some(name.clone()), plan.clone());
                     UnitState::Live
                 }
                 _ => UnitState::CaughtUp,
@@ -206,10 +212,12 @@ async fn promote(State(shared): State<Shared>, Path(generation): Path<u64>) -> J
         if generation != pod.generation || state != UnitState::CaughtUp || locked {
             return Ok(state);
         }
-        if let Some(other) = journal.live.as_ref().filter(|other| **other != pod.name) {
-            return Err(format!("{} claims while {other} is live", pod.name));
+        // The same plan takes a journal from who is live.
+        if let Some(other) = journal.live.as_ref().filter(|_| journal.plan != pod.plan) {
+            return Err(format!("{} claims with another plan while {other} is live", pod.name));
         }
-        *journal = Journal { claimed: generation, locked: None, live: Some(pod.name.clone()) };
+        let (live, plan) = (Some(pod.name.clone()), pod.plan.clone());
+        *journal = Journal { claimed: generation, locked: None, live, plan };
         Ok(UnitState::Live)
     })
 }
@@ -219,8 +227,7 @@ async fn drain(State(shared): State<Shared>, Path(id): Path<String>) -> Json<Acc
         if state != UnitState::Live {
             return Ok(state);
         }
-        *journal =
-            Journal { claimed: journal.claimed, locked: Some((id.clone(), pod.generation)), live: None };
+        (journal.locked, journal.live) = (Some((id.clone(), pod.generation)), None);
         Ok(UnitState::Cut)
     })
 }
@@ -230,7 +237,8 @@ async fn resume(State(shared): State<Shared>, Path(id): Path<String>) -> Json<Ac
         if state != UnitState::Cut || journal.locked.as_ref().is_none_or(|(locked, _)| *locked != id) {
             return Ok(state);
         }
-        *journal = Journal { claimed: pod.generation, locked: None, live: Some(pod.name.clone()) };
+        let (live, plan) = (Some(pod.name.clone()), pod.plan.clone());
+        *journal = Journal { claimed: pod.generation, locked: None, live, plan };
         Ok(UnitState::Live)
     })
 }

@@ -32,14 +32,19 @@ impl Planner<'_> {
 
     /// The next number, with everything that the status says about it. Nothing of it exists yet.
     pub(super) fn next_generation(&mut self, desired: &Desired) {
+        let number = self.next_number();
+        self.intent.priors = self.priors();
+        self.intent.generation = Some(number);
+        self.intent.promoted = false;
+        self.take_revision(desired);
+    }
+
+    /// A number that nobody has.
+    pub(super) fn next_number(&self) -> u64 {
         let seen = self.observed.generations.iter().map(|generation| generation.number);
         let reports = self.observed.generations.iter().flat_map(|generation| &generation.pods);
         let reported = reports.filter_map(|pod| pod.report.as_ref()?.newest_generation);
-        let newest = seen.chain(reported).chain(self.intent.generation).max().unwrap_or(0);
-        self.intent.priors = self.priors();
-        self.intent.generation = Some(newest + 1);
-        self.intent.promoted = false;
-        self.take_revision(desired);
+        seen.chain(reported).chain(self.intent.generation).max().unwrap_or(0) + 1
     }
 
     /// The newest generation, of which nothing exists yet, is made for this revision.
@@ -63,20 +68,23 @@ impl Planner<'_> {
 
     /// Whose workers the next generation has to fence: back to the last generation that was live with every unit.
     /// A generation that was never told to take over has claimed nothing.
-    fn priors(&self) -> Vec<Prior> {
+    pub(super) fn priors(&self) -> Vec<Prior> {
         let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else {
             return self.intent.priors.clone();
         };
-        let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
-        let last = facts.map(|facts| Prior {
+        let generation = self.observed.generation(number);
+        let last = generation.and_then(|generation| generation.facts.as_ref()).map(|facts| Prior {
             generation: number,
             plan_hash: facts.file.plan_hash.clone(),
             replicas: facts.file.shape.replicas,
             workers_per_replica: facts.file.shape.workers_per_replica,
         });
-        // All its units were cut, so it held every journal.
-        let complete = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
-        let before = if complete && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
+        // All its units were cut, or are live: it held every journal.
+        let cut = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
+        let live =
+            generation.is_some_and(|generation| generation.every_unit(|unit| unit.state == UnitState::Live));
+        let before = if (cut || live) && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
+        let before = before.into_iter().filter(|prior| prior.generation != number);
         last.into_iter().chain(before).take(PRIORS_MAX).collect()
     }
 
@@ -92,12 +100,7 @@ impl Planner<'_> {
         let Some(generation) = self.observed.generation(number) else { return false };
         let wanted =
             generation.facts.as_ref().is_some_and(|facts| facts.generation_hash == desired.generation_hash);
-        wanted
-            && !generation
-                .pods
-                .iter()
-                .filter_map(|pod| pod.report.as_ref())
-                .any(|report| overtaken(report, number))
+        wanted && !generation.is_overtaken()
     }
 
     /// Only the number of pods differs, or something else: a restart that is asked for, too.
@@ -114,11 +117,14 @@ impl Planner<'_> {
     }
 }
 
-fn overtaken(report: &PodStatus, number: u64) -> bool {
-    report.generation_collision || report.newest_generation.is_some_and(|newest| newest > number)
-}
-
 impl Generation {
+    /// Somebody has taken its number, or a higher one.
+    pub(super) fn is_overtaken(&self) -> bool {
+        let higher = |report: &PodStatus| report.newest_generation.is_some_and(|newest| newest > self.number);
+        let mut reports = self.pods.iter().filter_map(|pod| pod.report.as_ref());
+        reports.any(|report| report.generation_collision || higher(report))
+    }
+
     /// The pods that the StatefulSet wants, as far as they exist.
     fn wanted(&self) -> impl Iterator<Item = Option<&PodSeen>> {
         let replicas = self.replicas.unwrap_or(0);

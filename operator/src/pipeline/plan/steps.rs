@@ -70,7 +70,9 @@ impl Planner<'_> {
     /// The StatefulSet stays, without pods.
     fn stop(&mut self) -> Phase {
         let Some(number) = self.intent.generation else { return Phase::Suspended };
-        if self.stopped(number) {
+        let running = self.observed.generations.iter().filter(|other| other.runs());
+        let others: Vec<u64> = running.map(|other| other.number).filter(|other| *other != number).collect();
+        if self.stopped(number) && others.is_empty() {
             self.intent.transition = None;
             // The user may want it to run again already.
             return self.settle();
@@ -79,6 +81,8 @@ impl Planner<'_> {
         {
             self.actions.push(Action::Resize(number, 0));
         }
+        // All that they could do was done by the newest, or is left to who resumes it.
+        self.actions.extend(others.into_iter().map(Action::Remove));
         Phase::Changing
     }
 

@@ -202,37 +202,95 @@ fn a_generation_that_was_never_promoted_is_replaced_at_once_and_is_no_prior() {
 }
 
 #[test]
-fn more_replicas_are_a_next_generation_of_the_same_revision() {
+fn more_replicas_stand_by_while_the_old_ones_work_and_take_over_when_all_are_near() {
     let (observed, decision) = walk(replicas(live(created(), 1), 5));
-    assert_eq!(step(&observed), Some((TransitionKind::Scale, TransitionStep::Draining)));
-    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
-    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
-    let (observed, decision) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Scale, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    assert_eq!(decision.intent.generation, Some(1), "it works");
+    assert_eq!(decision.intent.priors.iter().map(|prior| prior.generation).collect::<Vec<_>>(), [1]);
+    for state in [UnitState::Restoring, UnitState::Standby, UnitState::Failed] {
+        assert_eq!(decide(&with_pods(observed.clone(), 2, state)).actions, [], "{state:?}");
+    }
+    let (observed, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
+    assert_eq!(decision.actions, [Action::Tell(2, Instruction::Promote(2))]);
     assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(1)));
+    assert_eq!(decision.intent.priors.iter().map(|prior| prior.generation).collect::<Vec<_>>(), [1]);
+    let observed = with_pods(observed, 1, UnitState::Superseded);
+    assert_eq!(decide(&with_pods(observed.clone(), 2, UnitState::Claiming)).actions.len(), 1, "told again");
+    let (observed, decision) = walk(with_pods(observed, 2, UnitState::Live));
+    assert_eq!((decision.phase, decision.actions), (Phase::Steady, vec![Action::Remove(1)]));
     assert_eq!(of(&mut observed.clone(), 2).replicas, Some(5));
+}
+
+/// A restart, asked for by this text.
+fn asked(observed: Observed, at: &str) -> Observed {
+    edited(observed, |pipeline| {
+        pipeline.annotations_mut().insert(RESTARTED_AT_ANNOTATION.to_owned(), at.to_owned());
+    })
 }
 
 #[test]
 fn a_restart_is_a_next_generation_of_the_same_revision() {
-    let asked = |observed: Observed, at: &str| {
-        edited(observed, |pipeline| {
-            pipeline.annotations_mut().insert(RESTARTED_AT_ANNOTATION.to_owned(), at.to_owned());
-        })
-    };
     let (observed, decision) = walk(asked(live(created(), 1), "2026-01-01T12:00:00Z"));
-    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
-    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]));
-    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
-    let (observed, decision) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    let (observed, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
     assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(1)));
-    let (observed, _) = walk(with_pods(observed, 2, UnitState::CaughtUp));
-    let live = with_pods(observed, 2, UnitState::Live);
+    let live = with_pods(with_pods(observed, 1, UnitState::Superseded), 2, UnitState::Live);
     assert_eq!(decide(&live).phase, Phase::Steady, "once");
     assert_eq!(
         decide(&asked(live, "2026-01-01T12:05:00Z")).phase,
         Phase::Changing,
         "another text is another restart"
     );
+}
+
+#[test]
+fn pods_do_not_stand_by_where_the_user_the_plan_or_the_old_pods_forbid_it() {
+    let recreate = |pipeline: &mut crds::StreamPipeline| {
+        pipeline.spec.update_strategy =
+            Some(::pipeline::spec::UpdateStrategy { kind: Some(::pipeline::spec::UpdateType::Recreate) });
+    };
+    let more = || replicas(live(created(), 1), 5);
+    for (why, observed, kind) in [
+        ("the user", edited(more(), recreate), TransitionKind::Scale),
+        ("the plan", other_topic(more(), "elsewhere"), TransitionKind::Recreate),
+        ("a unit that is not live", with_pods(more(), 1, UnitState::Claiming), TransitionKind::Scale),
+    ] {
+        let (observed, decision) = walk(observed);
+        assert_eq!(step(&observed), Some((kind, TransitionStep::Draining)), "{why}");
+        assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]), "{why}");
+        let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
+        let (observed, decision) = walk(observed);
+        assert_eq!(decision.intent.generation, Some(2), "{why}");
+        assert_eq!(of(&mut observed.clone(), 2).replicas, Some(5), "{why}");
+    }
+}
+
+#[test]
+fn what_is_no_longer_wanted_goes_without_a_word_to_the_pods_that_work() {
+    let standing_by = with_pods(walk(replicas(live(created(), 1), 5)).0, 2, UnitState::Standby);
+    let (observed, decision) = walk(replicas(standing_by.clone(), 2));
+    assert_eq!((decision.phase, decision.actions), (Phase::Steady, vec![Action::Remove(2)]));
+    assert_eq!(decision.intent.generation, Some(1));
+    assert_eq!(decide(&observed).actions, []);
+    let (_, decision) = walk(replicas(standing_by.clone(), 3));
+    assert_eq!(decision.actions, [Action::Remove(2), Action::Start(3)], "another number, never used before");
+    let (observed, decision) = walk(suspend(standing_by.clone(), true));
+    assert!(matches!(&decision.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
+    assert_eq!(step(&observed), Some((TransitionKind::Suspend, TransitionStep::Draining)));
+    let (observed, decision) = walk(other_topic(standing_by, "elsewhere"));
+    assert!(matches!(&decision.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
+    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
+}
+
+#[test]
+fn a_successor_that_cannot_start_leaves_the_old_pods_at_work() {
+    let observed = walk(replicas(live(created(), 1), 5)).0;
+    let observed = after(with_pods(observed, 2, UnitState::Failed), 3_600);
+    assert_eq!(decide(&observed).actions, []);
+    let observed = after(without_pods(observed, 2), 3_600);
+    assert_eq!((decide(&observed).actions, decide(&observed).phase), (vec![], Phase::Changing));
 }
 
 #[test]
@@ -479,8 +537,19 @@ fn check(observed: &Observed, decision: &super::Decision) {
         })
         .collect();
     for number in &started {
-        let others = observed.generations.iter().filter(|generation| generation.number != *number);
-        assert!(others.clone().all(|other| !other.runs()), "two generations at once");
+        let hash = |number: u64| {
+            let facts = observed.generation(number).and_then(|generation| generation.facts.as_ref());
+            facts.map(|facts| facts.file.plan_hash.clone())
+        };
+        let successor = decision.intent.transition.as_ref().and_then(|transition| transition.successor);
+        if successor == Some(*number) {
+            let plan = crate::pipeline::fixture::desired(observed).expect("valid").plan_hash;
+            assert_eq!(decision.intent.generation.and_then(hash), Some(plan), "two plans at once");
+            continue;
+        }
+        let removed = |number: u64| decision.actions.contains(&Action::Remove(number));
+        let mut others = observed.generations.iter().filter(|generation| generation.number != *number);
+        assert!(others.all(|other| !other.runs() || removed(other.number)), "two generations at once");
         assert_eq!(Some(*number), decision.intent.generation);
     }
     for action in &decision.actions {
@@ -495,8 +564,10 @@ fn check(observed: &Observed, decision: &super::Decision) {
                 .is_some_and(|report| report.units.iter().any(|unit| unit.state == UnitState::Live))
         });
         let promoted = before.promoted == Some(true) && before.generation == Some(stopped);
+        let mut newer = observed.generations.iter().filter(|other| other.number > stopped);
+        let superseded = newer.any(|other| other.every_unit(|unit| unit.state == UnitState::Live));
         assert!(
-            !(works && promoted && decision.intent.drained.is_none()),
+            !(works && promoted && decision.intent.drained.is_none() && !superseded),
             "live units are stopped without a cut"
         );
     }
@@ -526,7 +597,13 @@ proptest! {
             if live {
                 return Ok(());
             }
-            let state = match transition.map(|transition| transition.step) {
+            let step = transition.as_ref().map(|transition| transition.step);
+            if let Some(successor) = transition.and_then(|transition| transition.successor)
+                && observed.generation(successor).is_some()
+            {
+                observed = with_pods(observed, successor, UnitState::CaughtUp);
+            }
+            let state = match step {
                 Some(TransitionStep::Draining) => UnitState::Cut,
                 Some(TransitionStep::Starting) => UnitState::CaughtUp,
                 _ => UnitState::Live,

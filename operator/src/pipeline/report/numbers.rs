@@ -37,7 +37,10 @@ pub(super) fn write(
         return counted.clone();
     }
     let complete = !reports.is_empty() && reports.len() >= wanted;
-    let counters = if reports.is_empty() { counted.clone() } else { Counted::of(reports.iter().copied()) };
+    // Of all generations: who stands by counts nothing yet, and who is on the way out may have counted something last.
+    let everybody = facts.observed.generations.iter().flat_map(|generation| &generation.pods);
+    let everybody = everybody.filter_map(|pod| Some((pod.name.as_str(), pod.report.as_ref()?)));
+    let counters = if reports.is_empty() { counted.clone() } else { Counted::of(everybody) };
     let growth = counted.growth(&counters, millis(measured_at));
     let measured = measured(status, facts, complete, &reports, &growth);
     if !moved(status, &measured) {

@@ -19,7 +19,7 @@ pub(super) struct Problem {
 }
 
 /// Everything that is wrong, worst first, each once however many pods say it.
-pub(super) fn problems(pods: &[PodSeen]) -> Vec<Problem> {
+pub(super) fn problems<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Vec<Problem> {
     let mut found: Vec<Problem> = Vec::new();
     for pod in pods {
         let secrets: Vec<&SecretStatus> = pod.report.iter().flat_map(|report| &report.secrets).collect();

@@ -15,7 +15,8 @@ const PODS_NAMED: usize = 3;
 
 /// All conditions, in the order in which kstatus reads them.
 pub(super) fn verdicts(facts: &Facts<'_>, pods: &[PodSeen]) -> Vec<Verdict> {
-    let problems = problems(pods);
+    let successor = facts.decision.successor(facts.observed).map(|next| next.pods.as_slice());
+    let problems = problems(pods.iter().chain(successor.unwrap_or_default()));
     let ready = ready(facts, pods, &problems);
     let stalled = stalled(facts, &problems);
     let reconciling = !stalled && ready.holds != Some(true);
@@ -123,6 +124,7 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         (_, TransitionStep::Draining) if late(facts) => Reason::SavepointFailed,
         (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
+        (TransitionKind::Handover, _) => Reason::HandingOver,
         (
             TransitionKind::Start
             | TransitionKind::Recreate
@@ -142,7 +144,9 @@ fn late(facts: &Facts<'_>) -> bool {
 fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     let intent = &facts.decision.intent;
     let Some(transition) = &intent.transition else { return "nothing is left to do".to_owned() };
-    let generation = intent.generation.unwrap_or_default();
+    let generation = transition.successor.or(intent.generation).unwrap_or_default();
+    let successor = facts.decision.successor(facts.observed).map(|next| next.pods.as_slice());
+    let pods = if transition.successor.is_some() { successor.unwrap_or_default() } else { pods };
     let wanted = match facts.desired {
         Ok(desired) if transition.step != TransitionStep::Draining => desired.shape.replicas as usize,
         _ => pods.len(),
@@ -157,6 +161,13 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
             format!(
                 "waits for pods to finish and to save their state: {}",
                 waiting(&|u| u.state == UnitState::Cut)
+            )
+        }
+        TransitionStep::StandingBy => {
+            let near = |u: &UnitStatus| u.state == UnitState::CaughtUp;
+            format!(
+                "the pods that work go on; waits for pods of generation {generation} to start and to restore: {}",
+                waiting(&near)
             )
         }
         TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),

@@ -143,7 +143,7 @@ pub fn table() -> Vec<Row> {
         row("depth of JSON", String::new(), format!("≤ {JSON_DEPTH_MAX}")),
         row("deliveryGuarantee", "ExactlyOnce".to_owned(), String::new()),
         row("startFrom", "Earliest".to_owned(), String::new()),
-        row("updateStrategy.type", "Recreate".to_owned(), String::new()),
+        row("updateStrategy.type", "Handover".to_owned(), String::new()),
         row("name", String::new(), format!("≤ {NAME_LENGTH_MAX}, DNS label")),
         row("sources", String::new(), format!("1–{SOURCES_MAX}")),
         row("steps", String::new(), format!("≤ {STEPS_MAX}")),

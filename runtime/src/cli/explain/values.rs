@@ -5,7 +5,9 @@ use pipeline::plan::{
     SourceConnector, StartFrom, Window, WindowKind,
 };
 use pipeline::spec::defaults::table;
-use pipeline::spec::{Duration, EventTime, SourceSpec, StepSpec, StreamPipelineSpec, StreamWindowSpec};
+use pipeline::spec::{
+    Duration, EventTime, SourceSpec, StepSpec, StreamPipelineSpec, StreamWindowSpec, UpdateType,
+};
 use std::sync::Arc;
 
 /// A value with its name, and whether the user gave it.
@@ -97,10 +99,17 @@ fn settings(spec: &StreamPipelineSpec, settings: &Settings) -> Vec<Row> {
         row("suspend", settings.suspend.to_string(), spec.suspend.is_some()),
         row(
             "updateStrategy.type",
-            "Recreate",
+            update_text(spec),
             spec.update_strategy.as_ref().is_some_and(|s| s.kind.is_some()),
         ),
     ]
+}
+
+fn update_text(spec: &StreamPipelineSpec) -> &'static str {
+    match spec.update_strategy.as_ref().and_then(|strategy| strategy.kind) {
+        None | Some(UpdateType::Handover) => "Handover",
+        Some(UpdateType::Recreate) => "Recreate",
+    }
 }
 
 fn size_text(spec: &StreamPipelineSpec) -> String {

@@ -218,6 +218,13 @@ fn changes() -> Vec<Situation> {
     let removing = look(with_pods(draining(), 1, UnitState::Cut));
     let next = look(removing.clone());
     let scaling = look(edited(running(), |pipeline| pipeline.spec.replicas = Some(3)));
+    let taking_over = look(with_pods(scaling.clone(), 2, UnitState::CaughtUp));
+    let taking_over = with_pods(taking_over, 2, UnitState::Claiming);
+    let mut no_room = after(with_pods(scaling.clone(), 2, UnitState::Restoring), 601);
+    for pod in &mut of(&mut no_room, 2).pods {
+        let why = "0/3 nodes are available: 3 Insufficient cpu.".to_owned();
+        (pod.report, pod.address, pod.trouble) = (None, None, Some(Trouble::Unschedulable(why)));
+    }
     let restarting = edited(running(), |pipeline| {
         pipeline.annotations_mut().insert(RESTARTED_AT_ANNOTATION.to_owned(), "now".to_owned());
     });
@@ -229,7 +236,9 @@ fn changes() -> Vec<Situation> {
         situation("draining takes too long", after(released, 61)),
         situation("the old pods go", removing),
         situation("the next generation restores", with_pods(next, 2, UnitState::Restoring)),
-        situation("more replicas: draining", with_pods(scaling, 1, UnitState::Released)),
+        situation("more replicas: new pods stand by", with_pods(scaling.clone(), 2, UnitState::Restoring)),
+        situation("more replicas: new pods take over", taking_over),
+        situation("more replicas: no room for new pods", no_room),
         situation("restart asked for", restarting),
         situation("suspending", with_pods(suspending.clone(), 1, UnitState::Released)),
         situation("suspending, state is durable", with_pods(suspending, 1, UnitState::Cut)),
