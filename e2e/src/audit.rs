@@ -10,6 +10,7 @@ pub mod input;
 pub mod workers;
 pub mod pods;
 pub mod fleet;
+pub mod pauses;
 pub mod verdict;
 
 use rdkafka::ClientConfig;
@@ -120,6 +121,11 @@ impl Ends {
     pub fn new(bootstrap: &str) -> anyhow::Result<Self> {
         let with = |isolation: &str| client(bootstrap).set("isolation.level", isolation).create();
         Ok(Self { committed: with("read_committed")?, all: with("read_uncommitted")? })
+    }
+
+    /// The offset behind the last committed record.
+    pub fn committed_end(&self, topic: &str, partition: i32) -> anyhow::Result<i64> {
+        Ok(self.committed.fetch_watermarks(topic, partition, Duration::from_secs(10))?.1)
     }
 
     /// True when a transaction is open on the partition: its last stable offset is below its high watermark.

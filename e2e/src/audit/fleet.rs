@@ -54,6 +54,16 @@ impl Fleet {
         }
     }
 
+    /// Another number of pods.
+    pub fn rescale(&mut self, replicas: u32) -> anyhow::Result<()> {
+        match self {
+            Self::Processes(_) => {
+                anyhow::bail!("plain workers have no operator that could change their number")
+            }
+            Self::Pods(pods) => pods.rescale(replicas),
+        }
+    }
+
     /// Deletes the pod without grace; a process is killed.
     pub fn force_delete(&mut self, index: usize) -> anyhow::Result<()> {
         match self {

@@ -55,6 +55,19 @@ impl Pods {
         kubectl(&["wait", "--namespace", &self.namespace, "--for=condition=Ready", &timeout, &name]).map(drop)
     }
 
+    /// Asks for another number of pods, and waits until they have taken over.
+    pub fn rescale(&mut self, replicas: u32) -> anyhow::Result<()> {
+        let name = format!("streampipeline/{}", self.pipeline);
+        let patch = format!("{{\"spec\": {{\"replicas\": {replicas}}}}}");
+        let generation = "jsonpath={.metadata.generation}";
+        let patched = ["patch", &name, "--namespace", &self.namespace, "--type=merge", "--patch", &patch];
+        let generation = kubectl(&[&patched[..], &["-o", generation]].concat())?;
+        let seen = format!("--for=jsonpath={{.status.observedGeneration}}={}", generation.trim());
+        kubectl(&["wait", "--namespace", &self.namespace, &seen, "--timeout=30s", &name])?;
+        self.replicas = replicas;
+        self.wait_ready()
+    }
+
     /// Looks at what the processes have taken since each of them began; those that are just not there are passed over.
     pub fn look_at_memory(&mut self) -> anyhow::Result<Memory> {
         for ordinal in 0..self.replicas {

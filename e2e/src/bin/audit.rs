@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use e2e::audit::fleet::Fleet;
+use e2e::audit::pauses::{Advances, Watch, quantile};
 use e2e::audit::pods::Pods;
 use e2e::audit::workers::{Launch, Worker};
 use e2e::audit::{Ends, Topics, create, input, verdict};
@@ -49,6 +50,9 @@ struct Arguments {
     /// Pods deleted without grace.
     #[arg(long, default_value_t = 0, requires = "pods")]
     force_deletes: u32,
+    /// Changes of the number of pods, between 1 and 4.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    rescales: u32,
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
@@ -68,6 +72,8 @@ enum Moment {
     Restore,
     ForceDelete,
     BrokerRestart,
+    /// So many pods from now on.
+    Rescale(u32),
     /// One of the commands.
     Command(usize),
 }
@@ -84,8 +90,10 @@ fn main() -> anyhow::Result<()> {
         let (count, base_ms) = (rate * arguments.seconds, jiff::Timestamp::now().as_millisecond());
         std::thread::spawn(move || input::produce(&kafka, &topics, base_ms, rate, count))
     };
+    let watch = Watch::begin(&arguments.kafka, &topics.passed)?;
     let done = disturb(&arguments, &topics, &mut fleet)?;
     load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
+    let advances = watch.end()?;
     let verdict = verdict::wait(&arguments.kafka, &topics, Duration::from_secs(180))?;
     println!(
         "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts, {} commands; {verdict}",
@@ -98,6 +106,9 @@ fn main() -> anyhow::Result<()> {
         done.broker,
         done.commands
     );
+    if !done.rescales.is_empty() {
+        println!("audit: {}", paused(&advances, &done.rescales));
+    }
     let memory = fleet.look_at_memory()?;
     fleet.stop()?;
     if let Some(memory) = memory {
@@ -142,7 +153,7 @@ fn processes(arguments: &Arguments, weir: &Path, manifest: PathBuf) -> anyhow::R
 }
 
 /// What was done to the workers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Done {
     kills: u32,
     open: u32,
@@ -150,6 +161,23 @@ struct Done {
     deletes: u32,
     broker: u32,
     commands: u32,
+    /// From the wish to its being fulfilled.
+    rescales: Vec<(Instant, Instant)>,
+}
+
+/// How long the output stood still for hand-overs, over partitions and hand-overs.
+fn paused(advances: &Advances, rescales: &[(Instant, Instant)]) -> String {
+    let mut pauses: Vec<Duration> =
+        rescales.iter().flat_map(|(from, to)| advances.longest(*from, *to)).collect();
+    pauses.sort();
+    let ms = |of| quantile(&pauses, of).as_millis();
+    format!(
+        "{} rescales, output of a partition stood still for {} ms (p50), {} ms (p95), {} ms (longest)",
+        rescales.len(),
+        ms(0.5),
+        ms(0.95),
+        ms(1.0)
+    )
 }
 
 /// Spreads the disturbances evenly over the load.
@@ -187,6 +215,12 @@ fn plan(arguments: &Arguments) -> Vec<Moment> {
     }
     if arguments.restart_broker.is_some() {
         moments.insert(moments.len() / 2, Moment::BrokerRestart);
+    }
+    for index in 0..arguments.rescales {
+        // From few to many and back.
+        let replicas = [4, 1, 3, 2][index as usize % 4];
+        let at = (index as usize + 1) * moments.len() / (arguments.rescales as usize + 1);
+        moments.insert(at.min(moments.len()), Moment::Rescale(replicas));
     }
     let (strikes, commands) = (moments.len(), arguments.commands.len());
     for index in 0..commands {
@@ -226,6 +260,11 @@ fn strike(
         Moment::BrokerRestart => {
             run(arguments.restart_broker.as_deref().unwrap_or_default())?;
             done.broker += 1;
+        }
+        Moment::Rescale(replicas) => {
+            let asked = Instant::now();
+            fleet.rescale(replicas)?;
+            done.rescales.push((asked, Instant::now()));
         }
         Moment::Command(index) => {
             run(&arguments.commands[index])?;
