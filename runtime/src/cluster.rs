@@ -5,7 +5,7 @@ mod door;
 use crate::clock;
 use crate::drive::drive;
 use crate::pod::Pod;
-use crate::worker::{Environment, Setup, Worker};
+use crate::worker::{Environment, Setup, Worker, WorkerError};
 use connect::door::{IoError, TopicPartition};
 use connect::envelope::LineForm;
 use connect::kafka::secret::{self, SecretError};
@@ -14,7 +14,7 @@ use connect::sink::{FileMode, LineSink, SinkError};
 use connect::snapshot::{FileStore, SnapshotError, TopicStore, Uploads};
 use door::Door;
 use pipeline::manifest::SecretData;
-use pipeline::plan::{KafkaAccess, Plan, SinkConnector, SinkId};
+use pipeline::plan::{KafkaAccess, MaskKeys, Plan, SinkConnector, SinkId};
 use pipeline::record::RecordBatch;
 use protocol::identity::{Incarnation, WorkerIndex};
 use std::collections::BTreeMap;
@@ -69,6 +69,9 @@ pub enum StartError {
         #[source]
         source: SinkError,
     },
+    /// The key of a mask.
+    #[error("masks")]
+    MaskKeys(#[source] Box<WorkerError>),
     /// The operating system.
     #[error("failed to start a thread")]
     Thread(#[source] std::io::Error),
@@ -99,6 +102,10 @@ impl Environment for KafkaEnvironment {
 
     fn is_outdated(&mut self) -> bool {
         self.door.is_outdated()
+    }
+
+    fn mask_keys(&mut self, plan: &Plan) -> Result<Option<MaskKeys>, WorkerError> {
+        self.door.secrets().mask_keys(plan).map(Some)
     }
 
     fn incarnation(&mut self) -> Incarnation {
@@ -137,6 +144,43 @@ pub enum SecretsFrom {
     Documents(BTreeMap<String, SecretData>),
 }
 
+impl SecretsFrom {
+    /// The value of a key; none when it does not exist.
+    fn read(&self, name: &str, key: &str) -> std::io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Mounted(directory) => secret::read_mounted(directory, name, key),
+            Self::Documents(documents) => {
+                let given = documents.get(name).and_then(|data| data.get(key)).cloned();
+                Ok(given.or_else(|| std::env::var(variable(name, key)).ok().map(String::into_bytes)))
+            }
+        }
+    }
+
+    /// Says to people where a Secret is.
+    fn place(&self, name: &str, key: &str) -> String {
+        match self {
+            Self::Mounted(directory) => directory.join(name).display().to_string(),
+            Self::Documents(_) => format!("the Secret documents, or in ${}", variable(name, key)),
+        }
+    }
+
+    /// The keys of a plan's masks, as they are now.
+    pub fn mask_keys(&self, plan: &Plan) -> Result<MaskKeys, WorkerError> {
+        let mut values = Vec::new();
+        for at in plan.mask_secrets().into_iter().cloned() {
+            match self.read(&at.name, &at.key) {
+                Ok(Some(value)) => values.push((at, value)),
+                Ok(None) => {
+                    let place = self.place(&at.name, &at.key);
+                    return Err(WorkerError::KeyMissing { at, place });
+                }
+                Err(source) => return Err(WorkerError::KeyUnread { at, source }),
+            }
+        }
+        MaskKeys::new(values).map_err(|(at, source)| WorkerError::KeyUnfit { at, source })
+    }
+}
+
 /// How Kafka is reached, as far as somebody said it beside the manifest.
 #[derive(Clone, Debug)]
 pub struct Reach {
@@ -169,17 +213,9 @@ impl Reach {
     }
 
     fn resolve(&self, access: &KafkaAccess) -> Result<Access, StartError> {
-        let resolved = match &self.secrets {
-            SecretsFrom::Mounted(directory) => resolve_mounted(access, directory),
-            SecretsFrom::Documents(documents) => {
-                let read = |name: &str, key: &str| {
-                    let given = documents.get(name).and_then(|data| data.get(key)).cloned();
-                    Ok(given.or_else(|| std::env::var(variable(name, key)).ok().map(String::into_bytes)))
-                };
-                let place = |name: &str| format!("the Secret documents, or in ${}", variable(name, "<KEY>"));
-                Access::resolve(access, &secret::Secrets { read: &read, place: &place })
-            }
-        };
+        let read = |name: &str, key: &str| self.secrets.read(name, key);
+        let place = |name: &str| self.secrets.place(name, "<KEY>");
+        let resolved = Access::resolve(access, &secret::Secrets { read: &read, place: &place });
         resolved.map_err(|source| {
             let names: Vec<String> = access.secrets().into_iter().map(|name| format!("`{name}`")).collect();
             let names = match &names[..] {
@@ -215,6 +251,10 @@ pub fn start(
     pod: &Arc<Pod>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let access = reach.access(&setup.plan)?;
+    if let SecretsFrom::Documents(_) = reach.secrets {
+        // They do not change any more: what is missing stays missing.
+        reach.secrets.mask_keys(&setup.plan).map_err(|error| StartError::MaskKeys(Box::new(error)))?;
+    }
     tracing::info!(kafka = %access, "reaching Kafka");
     workers
         .map(|number| {

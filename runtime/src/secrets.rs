@@ -3,7 +3,7 @@
 use crate::cluster::resolve_mounted;
 use connect::kafka::secret::{content_hash, read_mounted};
 use control::status::SecretStatus;
-use pipeline::plan::{KafkaAccess, Plan};
+use pipeline::plan::{KafkaAccess, Plan, SecretKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -11,6 +11,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     accesses: Vec<KafkaAccess>,
+    /// Keys of masks.
+    masks: BTreeSet<SecretKey>,
     directory: PathBuf,
     /// Keys the hashes.
     owner: String,
@@ -26,7 +28,8 @@ impl Secrets {
                 accesses.push(access.clone());
             }
         }
-        Self { accesses, directory: directory.into(), owner: owner.into() }
+        let masks = plan.mask_secrets().into_iter().cloned().collect();
+        Self { accesses, masks, directory: directory.into(), owner: owner.into() }
     }
 
     /// What is mounted now: a Secret may be made, changed or rotated while the pod runs.
@@ -36,11 +39,15 @@ impl Secrets {
             for name in access.secrets() {
                 missing.entry(name).or_default();
             }
-            for key in access.secret_keys() {
-                if matches!(read_mounted(&self.directory, &key.name, &key.key), Ok(None)) {
-                    missing.entry(&key.name).or_default().insert(key.key.clone());
-                }
+        }
+        let named = self.accesses.iter().flat_map(KafkaAccess::secret_keys);
+        for key in named.chain(&self.masks) {
+            let missing = missing.entry(&key.name).or_default();
+            if matches!(read_mounted(&self.directory, &key.name, &key.key), Ok(None)) {
+                missing.insert(key.key.clone());
             }
+        }
+        for access in &self.accesses {
             // Which keys a Secret as a whole needs depends on what it says itself.
             if let KafkaAccess::Secret { name, ca, .. } = access
                 && let Err(error) = resolve_mounted(access, &self.directory)
@@ -98,6 +105,26 @@ mod tests {
         assert_eq!(looked(inline, &[]), [said("ca", &["ca.crt"], false), said("u", &["password"], false)]);
         let other = [("u", "passwort", "hush")];
         assert_eq!(looked(inline, &other), [said("ca", &["ca.crt"], false), said("u", &["password"], true)]);
+    }
+
+    #[test]
+    fn the_keys_of_masks_are_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mask = |name: &str, key: &str| {
+            format!(
+                "{{name: {name}, mask: {{fields: [x], method: Hash, secretKeyRef: {{name: salt, key: {key}}}}}}}"
+            )
+        };
+        let plan = from_yaml(&format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {{name: p}}\nspec:\n  sources: [{{name: a, kafka: {{topic: a}}}}]\n  steps: [{}, {}]\n  sinks: [{{name: out, kafka: {{topic: b}}}}]\n",
+            mask("first", "one"), mask("second", "two")
+        ))
+        .unwrap();
+        let secrets = Secrets::of(&plan, folder.path(), "k");
+        assert_eq!(secrets.look()[0].missing_keys, ["one", "two"]);
+        std::fs::create_dir_all(folder.path().join("salt")).unwrap();
+        std::fs::write(folder.path().join("salt/two"), "any").unwrap();
+        assert_eq!(secrets.look()[0].missing_keys, ["one"]);
     }
 
     #[test]

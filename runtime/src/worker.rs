@@ -19,7 +19,9 @@ mod kept;
 mod life;
 mod live;
 mod measure;
+mod nodes;
 mod poison;
+mod secrets;
 mod setup;
 mod tally;
 mod timing;
@@ -31,16 +33,16 @@ pub use live::{COMMIT_BYTES, TRIM_EVERY_MS};
 pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 pub use timing::{Durations, Timings};
 
-use crate::pod::{Intents, NodeReport, NodeRole, Report, WindowReport};
+use crate::pod::{Intents, Report};
 use control::call::bounded_message;
 use control::status::{Problem, UnitState, WorkerStatus};
 use control::{Condition, Reason};
 use life::{Life, Stop};
 use measure::Rate;
-use pipeline::plan::{Node, NodeKind, Plan};
+use nodes::{nodes, windows};
 use protocol::commit::Timing;
 use protocol::going_live::Comeback;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
@@ -92,6 +94,8 @@ pub struct Worker<E: Environment> {
     live_since_ms: u64,
     /// Lives in a row that ended before they had committed anything.
     barren: u32,
+    /// It has worked with the keys that its plan has: they stay until it is drained.
+    keyed: bool,
     /// What was counted in the lives that are over.
     tally: Tally,
     /// And how long their work took.
@@ -129,6 +133,7 @@ impl<E: Environment> Worker<E> {
             gone: None,
             live_since_ms: 0,
             barren: 0,
+            keyed: false,
             tally: Tally::default(),
             timings: Timings::default(),
             rate: Rate::default(),
@@ -161,6 +166,9 @@ impl<E: Environment> Worker<E> {
 
     fn advance(&mut self, now: Now, wait: Duration, intents: &Intents) -> Result<Step, Stop> {
         let Some(life) = &mut self.life else {
+            if !self.keyed || secrets::has_resumed(intents) {
+                secrets::renew(&mut self.setup, &mut self.environment)?;
+            }
             let life = Life::open(&self.setup, &mut self.environment, self.comeback, &self.stages)?;
             tracing::info!(worker = self.setup.worker.0, phase = "Restoring", "reading journals");
             self.life = Some(life);
@@ -172,6 +180,7 @@ impl<E: Environment> Worker<E> {
         let step = life.step(&self.setup, &mut self.environment, self.timing, now, wait, intents)?;
         if life.is_live() && !self.was_live {
             self.was_live = true;
+            self.keyed = true;
             self.live_since_ms = now.monotonic_ms;
             self.aside = 0;
             self.gone = None;
@@ -353,29 +362,6 @@ impl<E: Environment> Worker<E> {
     pub fn environment(&mut self) -> &mut E {
         &mut self.environment
     }
-}
-
-/// Every source, step and sink of the plan, with what was counted at it.
-fn nodes(plan: &Plan, tally: &Tally) -> BTreeMap<String, NodeReport> {
-    let nodes = plan.stages().iter().flat_map(|stage| &stage.nodes);
-    let report = |node: &Node| NodeReport {
-        kind: match &node.kind {
-            NodeKind::Source { .. } => NodeRole::Source,
-            NodeKind::AssignWindows { .. } | NodeKind::MergeWindows { .. } => NodeRole::Window,
-            NodeKind::Filter(_) | NodeKind::Map(_) | NodeKind::Route { .. } => NodeRole::Step,
-            NodeKind::Sink(_) => NodeRole::Sink,
-        },
-        counters: tally.nodes.get(&node.name).copied().unwrap_or_default(),
-    };
-    nodes.map(|node| (node.name.clone(), report(node))).collect()
-}
-
-/// The window steps among them.
-fn windows(nodes: &BTreeMap<String, NodeReport>) -> BTreeMap<String, WindowReport> {
-    let windows = nodes.iter().filter(|(_, node)| node.kind == NodeRole::Window);
-    windows
-        .map(|(name, node)| (name.clone(), WindowReport { open: None, late: node.counters.late }))
-        .collect()
 }
 
 fn state_at_end(end: End) -> Option<UnitState> {

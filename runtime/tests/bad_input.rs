@@ -27,7 +27,7 @@ const MANIFESTS: &[(&str, &str)] = &[
     ),
     (
         "two-union-keys.yaml",
-        "two-union-keys.yaml:9:7: spec.steps[0]: `filter` and `map` are set; exactly one of `filter`, `map`, `route`, `window`, `windowRef` is allowed",
+        "two-union-keys.yaml:9:7: spec.steps[0]: `filter` and `map` are set; exactly one of `filter`, `map`, `mask`, `route`, `window`, `windowRef` is allowed",
     ),
     (
         "missing-references.yaml",

@@ -13,6 +13,7 @@ use connect::snapshot::{MemoryStore, Uploads};
 use pipeline::plan::{Plan, SinkConnector, SourceConnector};
 use pipeline::record::RecordBatch;
 use protocol::commit::Timing;
+use runtime::cluster::SecretsFrom;
 use runtime::local::{Bounds, LocalEnvironment, identity, setup};
 use runtime::pod::Intents;
 use runtime::worker::{Now, Step, Worker};
@@ -38,8 +39,11 @@ struct Case {
 impl Case {
     fn open(folder: PathBuf) -> Self {
         let text = read(&folder.join("pipeline.yaml"));
-        let plan = pipeline::plan::from_yaml(&text)
+        let loaded = pipeline::plan::load([("pipeline.yaml", text.as_str())])
             .unwrap_or_else(|problems| panic!("{}: {problems:#?}", folder.display()));
+        let [pipeline] = loaded.pipelines.as_slice() else { panic!("{}: not one", folder.display()) };
+        let secrets = SecretsFrom::Documents(loaded.secrets(pipeline.plan.namespace()));
+        let plan = pipeline.plan.with_keys(secrets.mask_keys(&pipeline.plan).unwrap());
         let partitions =
             std::fs::read_to_string(folder.join("partitions")).map_or(1, |n| n.trim().parse().unwrap());
         Self { folder, plan: Arc::new(plan), partitions }

@@ -425,3 +425,39 @@ fn a_worker_by_hand_names_the_secret_that_it_lacks() {
     let out = weir(&["worker", &folder.path("p.yaml"), &folder.path("s.yaml")], "");
     ends(&out, 78, "key `security.protocol` of the Kafka access secret");
 }
+
+const SALTED: &str = "mask: {fields: [x], method: Hash, secretKeyRef: {name: my-salt, key: value}}";
+
+fn salt(value: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: my-salt}}\nstringData: {{value: '{value}'}}\n"
+    )
+}
+
+#[test]
+fn the_key_of_a_mask_is_a_document_or_a_variable_and_is_named_when_it_is_missing() {
+    let manifest = FILTER.replace("filter: {expression: event.x > 1}", SALTED);
+    let (good, short) = (salt("0123456789abcdef"), salt("0123456789"));
+    let files = [("p.yaml", manifest.as_str()), ("good.yaml", &good), ("short.yaml", &short)];
+    let folder = Folder::with(&files.map(|(name, text)| (name, text.as_bytes())));
+    let input = ["--input", "in=-"];
+    let lacks = "key `value` of Secret `my-salt` is missing in the Secret documents, or in $WEIR_SECRET_MY_SALT_VALUE";
+    let out = folder.run(&input, "");
+    ends(&out, 78, lacks);
+    let out = folder.run(&["{}/short.yaml", "--input", "in=-"], "");
+    ends(&out, 78, "key `value` of Secret my-salt: has 10 bytes; a key of a mask has at least 16");
+    let masked = "{\"x\":\"0c806ca38a87cad91ed9f55abcb2a45358586aff964a56d422066dc2b6c0e0ff\"}\n";
+    let out = folder.run(&["{}/good.yaml", "--input", "in=-"], "{\"x\":\"a\"}\n");
+    ends(&out, 0, "1 record in, 1 out");
+    assert_eq!(text(&out.stdout), masked);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["run", &folder.path("p.yaml"), "--input", &format!("in={}", folder.path("in.jsonl"))]);
+    std::fs::write(folder.path("in.jsonl"), "{\"x\":\"a\"}\n").unwrap();
+    let out = command.env("WEIR_SECRET_MY_SALT_VALUE", "0123456789abcdef").output().unwrap();
+    ends(&out, 0, "1 record in, 1 out");
+    assert_eq!(text(&out.stdout), masked);
+    let out = weir(&["explain", &folder.path("p.yaml")], "");
+    ends(&out, 0, "");
+    let said = "mask of in, x: Hash with key `value` of Secret my-salt";
+    assert!(text(&out.stdout).contains(said), "{}", text(&out.stdout));
+}

@@ -25,6 +25,8 @@ pub fn secrets(spec: &StreamPipelineSpec, windows: &BTreeMap<String, StreamWindo
     let topics = spec.sources.iter().filter_map(|source| source.kafka.as_ref());
     let topics = topics.chain(spec.sinks.iter().filter_map(|sink| sink.kafka.as_ref())).chain(side_sinks);
     let named = topics.filter_map(|topic| topic.secret_ref.as_ref()).map(|secret| &secret.name);
+    let masks = spec.steps.iter().filter_map(|step| step.mask.as_ref()?.secret_key_ref.as_ref());
+    let named = named.chain(masks.map(|secret| &secret.name));
     named.chain(spec.kafka.iter().flat_map(secrets_of)).cloned().collect()
 }
 

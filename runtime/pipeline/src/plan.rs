@@ -15,7 +15,9 @@ mod connector;
 mod field;
 mod flow;
 mod hash;
+mod keys;
 mod load;
+mod mask;
 mod problems;
 mod projection;
 mod rows;
@@ -25,7 +27,10 @@ mod step;
 
 pub use access::{KafkaAccess, KafkaCertificate, KafkaLogin, KafkaTls, SecretKey};
 pub use compatibility::{Incompatible, compatibility};
+pub(crate) use keys::MaskKey;
+pub use keys::{KeyError, MASK_KEY_BYTES_MIN, MaskKeys, SecretsHash};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
+pub use mask::{Keep, Mask, Masking};
 
 use crate::column::{FieldPath, Projection};
 use crate::expression::Expression;
@@ -59,6 +64,8 @@ pub struct Plan {
     pub(crate) sinks: Vec<Sink>,
     pub(crate) dead_letter_sink: Option<SinkId>,
     pub(crate) settings: Settings,
+    /// Values of Secrets, see `plan/keys.rs`.
+    pub(crate) keys: MaskKeys,
 }
 
 /// A 128-bit xxh3 of what a plan means; two plans with one hash give the same rows. `plan/hash.rs` says what is in it.
@@ -227,7 +234,7 @@ pub struct Node {
     pub from: Vec<Edge>,
     /// What it does.
     pub kind: NodeKind,
-    /// The fields that it and everything behind it, up to the next `Map` or window, read of its *output*
+    /// The fields that it and everything behind it, up to the next `Map`, `Mask` or window, read of its *output*
     /// records: what a node that makes new records has to decode.
     pub projection: Projection,
 }
@@ -254,6 +261,8 @@ pub enum NodeKind {
     Filter(Expression),
     /// Replaces the value by what the expression gives (a map, encoded as JSON). Tombstones pass.
     Map(Expression),
+    /// Makes fields of the value unreadable. Tombstones pass.
+    Mask(Arc<Mask>),
     /// Sends a record to the first branch whose expression is true, else to `default`. Tombstones go to `default`.
     Route {
         /// Name and condition, in order.

@@ -27,7 +27,7 @@ pub use pod::{
 };
 pub use sink::{FileSink, LogSink, SideSink, SinkSpec};
 pub use source::{ConfigMapKey, EventTime, EventTimeUnit, SchemaRef, SourceSpec};
-pub use step::{ExpressionBlock, RouteBranch, StepSpec};
+pub use step::{ExpressionBlock, Mask, MaskMethod, RouteBranch, StepSpec};
 pub use window::{Aggregate, AggregateFunction, StreamWindowSpec, Tumbling};
 
 /// Another object of the same namespace.

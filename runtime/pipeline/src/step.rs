@@ -2,6 +2,7 @@
 
 pub(crate) mod filter;
 pub(crate) mod map;
+pub(crate) mod mask;
 pub(crate) mod route;
 pub(crate) mod sink;
 pub(crate) mod source;

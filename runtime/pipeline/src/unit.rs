@@ -30,6 +30,7 @@ use crate::plan::{Edge, Input, NodeId, Plan, SinkId, StageId};
 use crate::record::RecordBatch;
 use crate::step::filter::Filter;
 use crate::step::map::{Map, Remake};
+use crate::step::mask::MaskStep;
 use crate::step::route::Route;
 use crate::step::sink;
 use crate::step::source::{Moment, SourceStep};
@@ -149,6 +150,7 @@ enum Kind {
     Source(Box<SourceStep>),
     Filter(Filter),
     Map(Box<Map>),
+    Mask(Box<MaskStep>),
     Route(Route),
     Assign(Box<Assign>),
     Merge { id: NodeId, input: u16, merge: Box<Merge>, decoder: Remake },
@@ -470,6 +472,7 @@ impl Operator {
         match &mut self.kind {
             Kind::Filter(filter) => vec![filter.run(round, flows, selections, out)],
             Kind::Map(map) => vec![map.run(round, flows, selections, out)],
+            Kind::Mask(mask) => vec![mask.run(round, flows, selections, out)],
             Kind::Route(route) => route.run(round, flows, selections, out),
             Kind::Assign(assign) => {
                 for run in in_order(flows, selections) {

@@ -4,13 +4,13 @@
 //! Reading is total: any bytes give a value or a [`DecodeError`], never a panic and never an allocation larger than the
 //! input. An unknown version fails closed.
 
-use pipeline::plan::PlanHash;
+use pipeline::plan::{PlanHash, SecretsHash};
 
-/// The version that is written.
-pub const WRITE_FORMAT: u8 = 1;
+/// The version that is written. 2: a Claim says which Secrets its commits are made with.
+pub const WRITE_FORMAT: u8 = 2;
 
 /// The newest version that is read; every one from 1 on is.
-pub const READ_FORMAT_MAX: u8 = 1;
+pub const READ_FORMAT_MAX: u8 = 2;
 
 /// What a sequence of bytes claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl Encoder {
     pub fn long_word(&mut self, value: u128) -> &mut Self {
         self.0.extend_from_slice(&value.to_le_bytes());
         self
+    }
+
+    /// A hash of Secrets.
+    pub fn secrets(&mut self, value: SecretsHash) -> &mut Self {
+        self.long_word(value.0)
     }
 
     /// A plan hash.

@@ -14,7 +14,7 @@ use crate::schedule::{BatchHash, OutputDigest, Scheduled, ScheduledBatch};
 use crate::snapshot::{SnapshotError, SnapshotHeader, SnapshotPointer};
 use inputs::Fed;
 pub use inputs::{WantedInput, claimed_inputs, is_same_input};
-use pipeline::plan::PlanHash;
+use pipeline::plan::{PlanHash, SecretsHash};
 use pipeline::record::RecordBatch;
 use pipeline::unit::Tick;
 use std::collections::BTreeMap;
@@ -189,6 +189,10 @@ pub struct Replay {
     clock_ms: Option<i64>,
     done_offset: i64,
     fed: BTreeMap<InputPartition, Fed>,
+    /// Hash of the snapshot that was loaded.
+    loaded: Option<u128>,
+    /// Commits that were made with other Secrets were replayed since.
+    estranged: bool,
 }
 
 impl Replay {
@@ -207,6 +211,8 @@ impl Replay {
             clock_ms: None,
             done_offset: -1,
             fed: BTreeMap::new(),
+            loaded: None,
+            estranged: false,
         }
     }
 
@@ -224,6 +230,12 @@ impl Replay {
                     }
                     self.seq = self.seq.max(view.void_through());
                     self.place = Place::Between;
+                }
+                // What other Secrets leave in memory is not what they leave in a snapshot: whoever comes later starts
+                // from the newest one, so everybody does.
+                Place::Between if self.estranged && self.is_outrun(view) => {
+                    self.estranged = false;
+                    self.place = Place::Unloaded;
                 }
                 Place::Between => {
                     if let Some(step) = self.between(view)? {
@@ -264,6 +276,7 @@ impl Replay {
         self.done_offset = -1;
         self.fed.clear();
         self.assign = true;
+        self.loaded = Some(pointer.hash);
         Ok((header, state))
     }
 
@@ -282,11 +295,37 @@ impl Replay {
                 Divergence::Outputs { found: digest.count, expected: commit.outputs.count },
             ));
         }
+        self.passed(offset, &commit);
+        Ok(())
+    }
+
+    /// Passes the boundary that was asked for of a commit that was made with other Secrets than the engine has: its
+    /// outputs cannot be made again, and are not needed. Inputs and positions were compared as ever.
+    pub fn committed_with_other_secrets(&mut self) {
+        if let Place::Boundary { offset, commit } = self.place.clone() {
+            self.estranged = true;
+            self.passed(offset, &commit);
+        }
+    }
+
+    /// True when the journal points to another snapshot than the one that was loaded.
+    fn is_outrun(&self, view: &JournalView) -> bool {
+        view.restore_point().pointer.as_ref().is_some_and(|newest| Some(newest.hash) != self.loaded)
+    }
+
+    /// The Secrets that the commit at this boundary was made with; none when nobody says.
+    pub fn secrets_of_commit(&self, view: &JournalView) -> Option<SecretsHash> {
+        match &self.place {
+            Place::Boundary { commit, .. } => view.secrets_of(&commit.owner),
+            _ => None,
+        }
+    }
+
+    fn passed(&mut self, offset: i64, commit: &Commit) {
         self.seq = commit.seq;
         self.clock_ms = Some(commit.clock_ms);
         self.done_offset = offset;
         self.place = Place::Between;
-        Ok(())
     }
 
     /// The next record of the journal.

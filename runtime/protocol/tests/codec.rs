@@ -38,6 +38,17 @@ proptest! {
     }
 
     #[test]
+    fn a_claim_of_format_1_says_nothing_of_secrets(record in any_record()) {
+        let JournalRecord::Claim(mut claim) = record else { return Ok(()) };
+        claim.secrets = None;
+        let expected = JournalRecord::Claim(claim);
+        let mut bytes = expected.encode();
+        prop_assert_eq!(bytes.pop(), Some(0), "no secrets");
+        bytes[2] = 1;
+        prop_assert_eq!(JournalRecord::decode(&bytes), Ok(expected));
+    }
+
+    #[test]
     fn a_block_survives_its_bytes(
         from in any_unit(), lineage: u32, seq: u64, source in any_positions(), suppressed: bool,
         payload in vec(any::<u8>(), 0..64),
@@ -70,11 +81,13 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in vec(any::<u8>(), 0..200), kind in 0u8..8) {
-        let behind_head = |magic: Magic| [&magic.bytes()[..], &[1, kind], &bytes].concat();
         let _ = JournalRecord::decode(&bytes);
-        let _ = JournalRecord::decode(&behind_head(Magic::Journal));
-        let _ = Envelope::decode(&behind_head(Magic::Block));
-        let _ = SnapshotHeader::open(&behind_head(Magic::Snapshot));
+        for version in [1, 2] {
+            let behind_head = |magic: Magic| [&magic.bytes()[..], &[version, kind], &bytes].concat();
+            let _ = JournalRecord::decode(&behind_head(Magic::Journal));
+            let _ = Envelope::decode(&behind_head(Magic::Block));
+            let _ = SnapshotHeader::open(&behind_head(Magic::Snapshot));
+        }
     }
 
     #[test]
@@ -101,11 +114,11 @@ proptest! {
 
 #[test]
 fn a_newer_version_is_refused_by_name() {
-    let newer = DecodeError::UnknownVersion { what: Magic::Journal, found: 2, known: 1 };
-    assert_eq!(JournalRecord::decode(b"WJ\x02anything"), Err(newer.clone()));
-    assert_eq!(newer.to_string(), "journal record has format 2, this release reads up to 1");
+    let newer = DecodeError::UnknownVersion { what: Magic::Journal, found: 3, known: 2 };
+    assert_eq!(JournalRecord::decode(b"WJ\x03anything"), Err(newer.clone()));
+    assert_eq!(newer.to_string(), "journal record has format 3, this release reads up to 2");
     let block = Envelope::decode(b"WB\x09");
-    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 1 }));
+    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 2 }));
     assert_eq!(JournalRecord::decode(b"XX\x01"), Err(DecodeError::NotOurs { what: Magic::Journal }));
     assert_eq!(JournalRecord::decode(b""), Err(DecodeError::NotOurs { what: Magic::Journal }));
 }
@@ -133,5 +146,7 @@ fn records_of_format_1_are_read() {
     let decoded = JournalRecord::decode(&released).unwrap();
     let JournalRecord::Released(record) = &decoded else { panic!("{decoded:?}") };
     assert_eq!((record.owner.generation().0, record.seq, record.drain), (2, Seq(7), Some(DrainId(9))));
-    assert_eq!(decoded.encode(), released);
+    let now = [b"WJ\x02\x05".as_slice(), &released[4..]].concat();
+    assert_eq!(decoded.encode(), now, "nothing else of it is another one in format 2");
+    assert_eq!(JournalRecord::decode(&now), Ok(decoded));
 }

@@ -27,7 +27,14 @@ fn me(generation: u32, worker: u32, life: u128) -> Me {
 }
 
 fn claim_of(owner: Owner, plan: PlanHash) -> Head {
-    Head::Claim(ClaimHead { owner, plan, placement: PlacementHash(1), resume: None, retired: false })
+    Head::Claim(ClaimHead {
+        owner,
+        plan,
+        placement: PlacementHash(1),
+        resume: None,
+        retired: false,
+        secrets: None,
+    })
 }
 
 fn resuming(owner: Owner, drain: u64) -> Head {
@@ -37,6 +44,7 @@ fn resuming(owner: Owner, drain: u64) -> Head {
         placement: PlacementHash(1),
         resume: Some(DrainId(drain)),
         retired: false,
+        secrets: None,
     })
 }
 
@@ -223,8 +231,14 @@ fn journals_of_the_past_alone_are_no_reason_to_go_live_before_the_drain_is_resum
     let mine = me(1, 0, 2);
     let locked = Journal::of(&[claim_of(old, PLAN), commit_of(old, 1), drained(old, 1, 7)]);
     let past = owner(0, 0, 1);
-    let retiring =
-        ClaimHead { owner: old, plan: PLAN, placement: PlacementHash(1), resume: None, retired: true };
+    let retiring = ClaimHead {
+        owner: old,
+        plan: PLAN,
+        placement: PlacementHash(1),
+        resume: None,
+        retired: true,
+        secrets: None,
+    };
     let retired = Journal::of(&[
         claim_of(past, OTHER_PLAN),
         commit_of(past, 1),

@@ -2,14 +2,15 @@
 
 mod support;
 
+use pipeline::plan::SecretsHash;
 use pipeline::record::RecordBatch;
 use proptest::prelude::*;
 use protocol::defences::Defences;
 use protocol::identity::{DrainId, Seq};
-use protocol::journal::{ClaimedInput, InputPartition, JournalRecord, JournalView, Released};
+use protocol::journal::{ClaimedInput, InputPartition, JournalRecord, JournalView, Released, Renewal};
 use protocol::restore::{Divergence, Replay, ReplayStep, RestoreError, WantedInput, claimed_inputs};
 use protocol::schedule::OutputDigest;
-use protocol::snapshot::SnapshotHeader;
+use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
 use support::toy::{Act, any_act, live, record, restore, small_run};
 use support::{OTHER_PLAN, PLAN, claim, owner, unit};
 
@@ -141,4 +142,40 @@ fn a_claim_with_another_plan_carries_positions_over_by_topic() {
     let claimed =
         claimed_inputs(&replay, &[wanted(&[0, 1, 2])], |_, partition| Ok::<i64, ()>(i64::from(partition)));
     assert_eq!(claimed.unwrap()[0].starts, vec![(2, 2)]);
+}
+
+/// Whoever has other Secrets can make the outputs of these commits no more; the next one with them starts from the newest
+/// snapshot, so the first one does, too.
+#[test]
+fn commits_of_other_secrets_are_passed_and_a_newer_snapshot_counts_more() {
+    let theirs = SecretsHash(1);
+    let mut journal = JournalView::default();
+    let mut first = claim(owner(1, 0, 1), PLAN);
+    first.secrets = Some(theirs);
+    journal.apply(0, JournalRecord::Claim(Box::new(first.clone()))).unwrap();
+    let made = |seq: u64| {
+        let mut commit = support::commit(owner(1, 0, 1), seq);
+        commit.positions = vec![(InputPartition { input: 0, partition: 0 }, 0)];
+        commit.outputs = OutputDigest { count: 7, hash: 7 };
+        commit
+    };
+    journal.apply(1, JournalRecord::Commit(Box::new(made(1)))).unwrap();
+    let mut replay = Replay::new("0123abcd", unit(), Defences::ALL);
+    let mut steps = |journal: &JournalView| loop {
+        match replay.next(journal).unwrap() {
+            ReplayStep::Commit { .. } => {
+                assert_eq!(replay.secrets_of_commit(journal), Some(theirs));
+                replay.committed_with_other_secrets();
+            }
+            step @ (ReplayStep::UpToDate | ReplayStep::Load(_)) => break (step, replay.replayed()),
+            _ => {}
+        }
+    };
+    assert_eq!(steps(&journal), (ReplayStep::UpToDate, Some(Seq(1))));
+    let pointer = SnapshotPointer::to("k", b"theirs", Seq(1));
+    let mut second = made(2);
+    second.snapshot = Some(pointer.clone());
+    second.renewal = Some(Renewal { claim: first, holds: Vec::new() });
+    journal.apply(2, JournalRecord::Commit(Box::new(second))).unwrap();
+    assert_eq!(steps(&journal).0, ReplayStep::Load(pointer));
 }

@@ -7,9 +7,10 @@ use crate::cluster::{self, Reach, SecretsFrom};
 use crate::local::{self, LocalError, Options, PipelineSummary};
 use crate::pod::{Pod, Report};
 use crate::signal;
+use crate::worker::WorkerError;
 use connect::sink::SinkError;
 use pipeline::effect::Counters;
-use pipeline::plan::Plan;
+use pipeline::plan::{Loaded, Plan};
 use protocol::going_live::Promotion;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -81,7 +82,14 @@ pub fn run(args: &Args) -> Exit {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
-    let plans: Vec<_> = loaded.pipelines.iter().map(|pipeline| Arc::new(pipeline.plan.clone())).collect();
+    let keyed = loaded.pipelines.iter().map(|pipeline| keyed(&loaded, &pipeline.plan));
+    let plans: Vec<_> = match keyed.collect::<Result<_, _>>() {
+        Ok(plans) => plans,
+        Err(error) => {
+            eprintln!("weir: {}", crate::worker::chain(&error));
+            return Exit::Configuration;
+        }
+    };
     if plans.is_empty() {
         eprintln!("weir: there is no StreamPipeline in these files");
         return Exit::Configuration;
@@ -97,6 +105,12 @@ pub fn run(args: &Args) -> Exit {
         }
         None => in_memory(&plans, args, &pod),
     }
+}
+
+/// The plan with the keys of its masks.
+fn keyed(loaded: &Loaded, plan: &Plan) -> Result<Arc<Plan>, WorkerError> {
+    let secrets = SecretsFrom::Documents(loaded.secrets(plan.namespace()));
+    Ok(Arc::new(plan.with_keys(secrets.mask_keys(plan)?)))
 }
 
 fn in_memory(plans: &[Arc<Plan>], args: &Args, pod: &Arc<Pod>) -> Exit {

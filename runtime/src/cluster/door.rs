@@ -6,7 +6,7 @@
 //!                                                       no  ──> the old clients go on, it is logged, looked at again
 //! ```
 
-use super::Reach;
+use super::{Reach, SecretsFrom};
 use connect::kafka::{Access, Io, Settings};
 use pipeline::plan::Plan;
 use std::sync::Arc;
@@ -30,6 +30,11 @@ pub(super) struct Door {
 impl Door {
     pub fn new(reach: Reach, plan: Arc<Plan>, settings: Settings) -> Self {
         Self { reach, plan, settings, look_at: Instant::now() + LOOK_EVERY }
+    }
+
+    /// Where Secrets are.
+    pub fn secrets(&self) -> &SecretsFrom {
+        &self.reach.secrets
     }
 
     /// Takes up what the Secrets hold now, and says whether that is something else. A Secret that cannot be read, or is

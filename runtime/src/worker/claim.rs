@@ -163,6 +163,7 @@ impl Common<'_> {
             retired: true,
             base: None,
             heritage: None,
+            secrets: self.setup.plan.secrets_hash(),
             inputs: Vec::new(),
             stages: self.setup.plan.stages().iter().map(|stage| Arc::from(&*stage.name)).collect(),
         }

@@ -3,7 +3,7 @@
 use connect::door::IoError;
 use connect::snapshot::SnapshotError;
 use control::{Condition, Reason};
-use pipeline::plan::{Incompatible, PlanHash};
+use pipeline::plan::{Incompatible, KeyError, PlanHash, SecretKey};
 use pipeline::unit::{
     BlockError, BuildError, MigrateError, RestoreError as StateError, SnapshotError as TakeError,
 };
@@ -194,6 +194,43 @@ pub enum WorkerError {
         /// Whose state it took over.
         of: UnitId,
     },
+    /// A mask has no key.
+    #[error("key `{}` of Secret `{}` is missing in {place}: a mask needs it", at.key, at.name)]
+    KeyMissing {
+        /// What is missing.
+        at: SecretKey,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// A key cannot be read.
+    #[error("failed to read {at}")]
+    KeyUnread {
+        /// Where it is.
+        at: SecretKey,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A value that cannot be a key.
+    #[error("{at}")]
+    KeyUnfit {
+        /// Where it is.
+        at: SecretKey,
+        /// Why.
+        #[source]
+        source: KeyError,
+    },
+    /// Values were masked with other keys, and nobody has said that this may change.
+    #[error(
+        "{unit} masks with another value of {} than is there now: put the old value back; to go on with the new one, suspend the pipeline and resume it",
+        keys.join(" or ")
+    )]
+    OtherSecrets {
+        /// Whose journal says it.
+        unit: UnitId,
+        /// The keys, one of which has changed.
+        keys: Vec<String>,
+    },
     /// Work before the first Claim: the protocol excludes it.
     #[error("{unit} has no state yet")]
     NoState {
@@ -207,7 +244,14 @@ impl WorkerError {
     pub fn fails_closed(&self) -> bool {
         match self {
             Self::Io(error) => matches!(error, IoError::OffsetOutOfRange { .. }),
-            Self::Write(_) | Self::NoTopic { .. } | Self::NotCut { .. } => false,
+            // Looked at again with each life: a topic or a Secret is made meanwhile, or put back.
+            Self::Write(_)
+            | Self::NoTopic { .. }
+            | Self::NotCut { .. }
+            | Self::KeyMissing { .. }
+            | Self::KeyUnread { .. }
+            | Self::KeyUnfit { .. }
+            | Self::OtherSecrets { .. } => false,
             Self::Store { source, .. } => source.is_loss(),
             _ => true,
         }
@@ -234,6 +278,12 @@ impl WorkerError {
                 (Condition::SinksConnected, Reason::AuthFailed)
             }
             Self::Write(_) => (Condition::SinksConnected, Reason::SinkUnavailable),
+            Self::KeyMissing { .. } | Self::KeyUnread { .. } => {
+                (Condition::ConfigValid, Reason::SecretKeyMissing)
+            }
+            Self::KeyUnfit { .. } | Self::OtherSecrets { .. } => {
+                (Condition::ConfigValid, Reason::ConfigInvalid)
+            }
             Self::Poison { .. } | Self::Panic { .. } => (Condition::Ready, Reason::CrashLooping),
             Self::Batch { source, .. } => source.shown_as(),
             Self::Store {

@@ -290,6 +290,7 @@ mod tests {
             retired: false,
             base: None,
             heritage: None,
+            secrets: None,
             inputs: Vec::new(),
             stages: Vec::new(),
         }

@@ -175,6 +175,7 @@ impl<Io: KafkaIo> Life<Io> {
             .collect();
         let action = self.going.next(&self.me, &setup.defences, now.monotonic_ms, &facts);
         drop(facts);
+        self.check_secrets(setup, intents, &action)?;
         match action {
             Action::Follow(waiting) => {
                 if self.waiting != Some(waiting) {

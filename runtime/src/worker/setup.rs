@@ -4,7 +4,7 @@ use super::error::{SINK, SOURCE, WorkerError};
 use crate::topology::{first_topology, source_topic};
 use connect::door::{IoError, KafkaIo, NewTopic, TopicInfo, TopicPartition};
 use connect::snapshot::Uploads;
-use pipeline::plan::{Plan, PlanHash, SinkConnector, SinkId, Source, SourceId, Stage, StageId};
+use pipeline::plan::{MaskKeys, Plan, PlanHash, SinkConnector, SinkId, Source, SourceId, Stage, StageId};
 use pipeline::problem::closest;
 use pipeline::record::RecordBatch;
 use pipeline::unit::Topology;
@@ -32,6 +32,11 @@ pub trait Environment {
     /// between commits.
     fn is_outdated(&mut self) -> bool {
         false
+    }
+
+    /// What the Secrets that a plan's masks need hold now; none where the plan was given them.
+    fn mask_keys(&mut self, _plan: &Plan) -> Result<Option<MaskKeys>, WorkerError> {
+        Ok(None)
     }
 
     /// A random id, another one each time.

@@ -9,7 +9,7 @@ use super::setup::{Environment, Setup, Surroundings};
 use connect::door::TopicPartition;
 use connect::snapshot::{Shard, SnapshotError, key};
 use pipeline::effect::Effects;
-use pipeline::plan::{Input, Plan, StageId};
+use pipeline::plan::{Input, Plan, SecretsHash, StageId};
 use pipeline::record::RecordBatch;
 use pipeline::unit::{Channel, Predecessor, Tick, Topology, Unit};
 use protocol::block::Envelope;
@@ -55,6 +55,8 @@ pub struct Engine {
     unit: Unit,
     plan: Arc<Plan>,
     stage: StageId,
+    /// Those of the plan.
+    secrets: Option<SecretsHash>,
     /// `End`s of upstream units, consumed live or in replay.
     ends: Ends,
 }
@@ -130,7 +132,12 @@ impl Member {
                     let effects = self.boundary()?;
                     self.replayed.add(&effects);
                     let digest = std::mem::take(&mut self.replayed).digest();
-                    self.replay.committed(digest).map_err(WorkerError::Restore)?;
+                    let made_with = self.replay.secrets_of_commit(&self.view);
+                    if made_with.is_some() && made_with != self.engine()?.secrets {
+                        self.replay.committed_with_other_secrets();
+                    } else {
+                        self.replay.committed(digest).map_err(WorkerError::Restore)?;
+                    }
                 }
                 ReplayStep::Feed(_) => {
                     self.hungry = true;
@@ -231,7 +238,7 @@ impl Engine {
     }
 
     fn around(unit: Unit, plan: &Arc<Plan>, stage: StageId) -> Self {
-        Self { unit, plan: plan.clone(), stage, ends: Ends::default() }
+        Self { unit, secrets: plan.secrets_hash(), plan: plan.clone(), stage, ends: Ends::default() }
     }
 
     /// Applies records of one partition of one input.

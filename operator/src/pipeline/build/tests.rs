@@ -132,6 +132,21 @@ fn every_secret_of_the_way_to_kafka_is_mounted() {
 }
 
 #[test]
+fn the_secret_of_a_mask_is_mounted() {
+    let observed = edited(created(), |pipeline| {
+        let mask = serde_json::json!({
+            "name": "masked",
+            "mask": {"fields": ["user"], "method": "Hash", "secretKeyRef": {"name": "salt", "key": "value"}},
+        });
+        pipeline.spec.steps.insert(0, serde_json::from_value(mask).expect("a step"));
+    });
+    let volumes = pod(&observed).volumes.into_iter().flatten();
+    let mounted: Vec<_> = volumes.filter_map(|volume| volume.secret).collect();
+    let salt = mounted.iter().find(|secret| secret.secret_name.as_deref() == Some("salt")).expect("salt");
+    assert_eq!(salt.optional, Some(true));
+}
+
+#[test]
 fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
     let observed = edited(created(), |pipeline| {
         let spec = &mut pipeline.spec;

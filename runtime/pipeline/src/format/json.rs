@@ -22,9 +22,10 @@ mod scan;
 mod write;
 
 pub use decode::Decoder;
+pub(crate) use escape::unescape;
 pub(crate) use literal::Literal;
 pub(crate) use number::{Number, number};
-pub(crate) use scan::{Text, deeper};
+pub(crate) use scan::{Scan, Text, deeper};
 pub use write::{write_f64, write_i64, write_string, write_value};
 
 /// The longest text of one value, in bytes.
@@ -141,4 +142,4 @@ impl RejectReason {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -30,7 +30,7 @@ pub enum KafkaAccess {
 }
 
 /// A key of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretKey {
     /// The Secret.
     pub name: String,

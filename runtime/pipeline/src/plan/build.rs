@@ -81,6 +81,7 @@ fn build(resolved: &ResolvedManifest, problems: &mut Problems) -> Option<Plan> {
         sinks: sinks.into_all(),
         dead_letter_sink,
         settings,
+        keys: super::MaskKeys::default(),
     })
 }
 

@@ -8,13 +8,16 @@
 //!
 //! Not in it, because the rows are the same whatever they are: name and namespace; how Kafka is reached (topic ids in
 //! the journal tell clusters apart); where reading starts the first time (the journal holds the positions);
-//! `commitInterval`, `checkpoint`; replicas, suspend, size, image and everything else about pods. So a rescale or a
+//! what a Secret holds (a keyed hash in the journal tells values apart); `commitInterval`, `checkpoint`; replicas, suspend, size, image and everything else about pods. So a rescale or a
 //! changed broker address keeps the plan.
 
 use super::connector::{ParsedSource, Sinks};
 use super::flow::{Flow, Origin, Read};
 use super::step::{Step, StepKind};
-use super::{PlanHash, Settings, Sink, SinkConnector, SinkId, SourceConnector, Window, WindowKind};
+use super::{
+    Keep, Masking, PlanHash, SecretKey, Settings, Sink, SinkConnector, SinkId, SourceConnector, Window,
+    WindowKind,
+};
 use crate::expression::Expression;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -96,10 +99,26 @@ fn step_value(kind: &StepKind) -> Value {
     match kind {
         StepKind::Filter(expression) => json!({"filter": text(expression)}),
         StepKind::Map(expression) => json!({"map": text(expression)}),
+        StepKind::Mask(mask) => {
+            let fields: Vec<_> = mask.fields.iter().map(|path| &path.0).collect();
+            json!({"mask": {"fields": fields, "method": masking_value(&mask.method)}})
+        }
         StepKind::Route(branches) => {
             json!({"route": branches.iter().map(|(name, when)| json!([name, text(when)])).collect::<Vec<_>>()})
         }
         StepKind::Window(window) => json!({"window": window_value(window)}),
+    }
+}
+
+/// Which Secret is meant, not what it holds.
+fn masking_value(method: &Masking) -> Value {
+    let secret = |key: &SecretKey| json!([key.name, key.key]);
+    match method {
+        Masking::Hash(key) => json!({"hash": secret(key)}),
+        Masking::Redact => json!("redact"),
+        Masking::Partial(Keep::First(count)) => json!({"first": count}),
+        Masking::Partial(Keep::Last(count)) => json!({"last": count}),
+        Masking::Tokenise(key) => json!({"tokenise": secret(key)}),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::column::FieldPath;
 
 /// Fills [`Node::projection`] of all nodes.
 ///
-/// Makers of records (`Source`, `Map`, `MergeWindows`) that share a reader get equal projections, so that a column has
+/// Makers of records (`Source`, `Map`, `Mask`, `MergeWindows`) that share a reader get equal projections, so that a column has
 /// one index for the reader, whoever made the record.
 pub(super) fn fill(stages: &mut [Stage], sources: &[ParsedSource]) {
     for stage in stages {
@@ -52,7 +52,9 @@ fn own(node: &Node, stage: &Stage, sources: &[ParsedSource]) -> Vec<FieldPath> {
             branches.iter().flat_map(|(_, expression)| expression.fields().iter().cloned()).collect()
         }
         NodeKind::AssignWindows { window, .. } => window.reads(),
-        NodeKind::Map(_) | NodeKind::MergeWindows { .. } | NodeKind::Sink(_) => Vec::new(),
+        NodeKind::Map(_) | NodeKind::Mask(_) | NodeKind::MergeWindows { .. } | NodeKind::Sink(_) => {
+            Vec::new()
+        }
     }
 }
 
@@ -60,6 +62,8 @@ fn own(node: &Node, stage: &Stage, sources: &[ParsedSource]) -> Vec<FieldPath> {
 fn wanted_of_input(node: &Node, need: &[FieldPath]) -> Vec<FieldPath> {
     match &node.kind {
         NodeKind::Map(expression) => expression.fields().to_vec(),
+        // It works on the text.
+        NodeKind::Mask(_) => Vec::new(),
         _ => need.to_vec(),
     }
 }
@@ -98,8 +102,10 @@ fn groups(stage: &Stage) -> Vec<Vec<usize>> {
                 group.iter_mut().filter(|g| **g == joined).for_each(|g| *g = first.unwrap_or(joined));
             }
         }
-        let is_maker =
-            matches!(node.kind, NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::MergeWindows { .. });
+        let is_maker = matches!(
+            node.kind,
+            NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::Mask(_) | NodeKind::MergeWindows { .. }
+        );
         makers.push(if is_maker { vec![i] } else { of_input });
     }
     let of_group = |g: usize| (0..group.len()).filter(|i| group[*i] == g).collect::<Vec<_>>();

@@ -27,7 +27,7 @@ pub(super) fn check(
             check_step(spec, i, step, &Rows { known, windows: &rows }, &at, problems);
         }
         outputs.push(match step.as_ref().map(|step| &step.kind) {
-            Some(StepKind::Filter(_) | StepKind::Route(_)) => input,
+            Some(StepKind::Filter(_) | StepKind::Mask(_) | StepKind::Route(_)) => input,
             Some(StepKind::Window(window)) => {
                 Some(window.row_fields().into_iter().map(str::to_owned).collect())
             }
@@ -58,7 +58,9 @@ fn rows_of(reads: &[Read], steps: &[Option<Step>], flow: &Flow) -> Vec<String> {
             Some(Step { name, kind: StepKind::Window(_) }) if !names.contains(name) => {
                 names.push(name.clone());
             }
-            Some(Step { kind: StepKind::Filter(_) | StepKind::Route(_), .. }) => open.extend(&flow.steps[i]),
+            Some(Step { kind: StepKind::Filter(_) | StepKind::Mask(_) | StepKind::Route(_), .. }) => {
+                open.extend(&flow.steps[i]);
+            }
             _ => {}
         }
     }
@@ -102,6 +104,10 @@ fn check_step(
             let block = if matches!(step.kind, StepKind::Map(_)) { "map" } else { "filter" };
             let at = at.field(block).field("expression");
             expression.fields().iter().for_each(|path| check(path, expression.text(), &at));
+        }
+        StepKind::Mask(mask) => {
+            let at = at.field("mask").field("fields");
+            mask.fields.iter().enumerate().for_each(|(field, path)| check(path, "", &at.index(field)));
         }
         StepKind::Route(branches) => {
             for (branch, (_, expression)) in branches.iter().enumerate() {

@@ -167,6 +167,7 @@ impl Cut<'_> {
                 kind if own => {
                     let kind = match kind {
                         StepKind::Map(expression) => NodeKind::Map(expression.clone()),
+                        StepKind::Mask(mask) => NodeKind::Mask(mask.clone()),
                         StepKind::Route(branches) => NodeKind::Route { branches: branches.clone() },
                         StepKind::Filter(expression) => NodeKind::Filter(expression.clone()),
                         StepKind::Window(_) => continue,

@@ -3,6 +3,7 @@
 use super::build::exactly_one;
 use super::connector::Sinks;
 use super::field;
+use super::mask::{Mask, mask};
 use super::problems::{At, Problems};
 use super::setting::duration;
 use super::{Aggregate, AggregateFunction, Window, WindowKind};
@@ -24,6 +25,7 @@ pub(super) const DEFAULT_BRANCH: &str = "default";
 pub(super) enum StepKind {
     Filter(Expression),
     Map(Expression),
+    Mask(Arc<Mask>),
     Route(Vec<(String, Expression)>),
     Window(Arc<Window>),
 }
@@ -77,6 +79,7 @@ fn kind(
     let blocks = [
         ("filter", step.filter.is_some()),
         ("map", step.map.is_some()),
+        ("mask", step.mask.is_some()),
         ("route", step.route.is_some()),
         ("window", step.window.is_some()),
         ("windowRef", step.window_ref.is_some()),
@@ -90,6 +93,8 @@ fn kind(
     } else if let Some(map) = &step.map {
         let at = at.field("map").field("expression");
         compile(&map.expression, Expected::Map, &at, problems).map(StepKind::Map)
+    } else if let Some(given) = &step.mask {
+        mask(given, &at.field("mask"), problems).map(|mask| StepKind::Mask(Arc::new(mask)))
     } else if let Some(branches) = &step.route {
         route(branches, &at.field("route"), problems).map(StepKind::Route)
     } else {

@@ -35,6 +35,7 @@ fn drawing(plan: &Plan) -> String {
                 NodeKind::Source { input } => format!("source {input}"),
                 NodeKind::Filter(_) => "filter".to_owned(),
                 NodeKind::Map(_) => "map".to_owned(),
+                NodeKind::Mask(_) => "mask".to_owned(),
                 NodeKind::Route { .. } => "route".to_owned(),
                 NodeKind::AssignWindows { to, .. } => format!("assign to {}", to.0),
                 NodeKind::MergeWindows { input, .. } => format!("merge {input}"),

@@ -123,12 +123,12 @@ impl Map {
 }
 
 #[cold]
-fn too_large(bytes: usize) -> Fault {
+pub(super) fn too_large(bytes: usize) -> Fault {
     let message = format!("the new record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
     Fault::new(Reason::RecordTooLarge, message)
 }
 
-fn push_with_value(to: &mut RecordBatch, batch: &RecordBatch, row: usize, value: &[u8]) {
+pub(super) fn push_with_value(to: &mut RecordBatch, batch: &RecordBatch, row: usize, value: &[u8]) {
     let record = &batch.records()[row];
     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
     to.push(NewRecord { offset, timestamp_ms, key: batch.key(row), value: Some(value) });

@@ -8,6 +8,7 @@ use crate::plan::{Input, Node, NodeId, NodeKind, Plan, Stage, StageId, Window};
 use crate::step::Kernels;
 use crate::step::filter::Filter;
 use crate::step::map::{Map, Remake};
+use crate::step::mask::MaskStep;
 use crate::step::route::Route;
 use crate::step::source::SourceStep;
 use crate::watermark::{Combined, Feed};
@@ -78,7 +79,7 @@ impl<'a> Build<'a> {
                     }
                 }
                 NodeKind::AssignWindows { window, .. } => add(&incoming, &fields_of(window)),
-                NodeKind::MergeWindows { .. } | NodeKind::Sink(_) => {}
+                NodeKind::Mask(_) | NodeKind::MergeWindows { .. } | NodeKind::Sink(_) => {}
             }
         }
     }
@@ -99,6 +100,10 @@ impl<'a> Build<'a> {
             }
             NodeKind::Map(expression) => {
                 Kind::Map(Box::new(Map::new(id, &node.name, self.kernels(node, expression)?, projection)))
+            }
+            NodeKind::Mask(mask) => {
+                let key = mask.secret().and_then(|at| self.plan.keys.get(at));
+                Kind::Mask(Box::new(MaskStep::new(id, &node.name, mask, key, projection)))
             }
             NodeKind::Route { branches } => {
                 let branches = branches.iter().map(|(_, expression)| self.kernels(node, expression));
@@ -170,7 +175,10 @@ impl<'a> Build<'a> {
 }
 
 fn makes_records(node: &Node) -> bool {
-    matches!(node.kind, NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::MergeWindows { .. })
+    matches!(
+        node.kind,
+        NodeKind::Source { .. } | NodeKind::Map(_) | NodeKind::Mask(_) | NodeKind::MergeWindows { .. }
+    )
 }
 
 /// The nodes whose records come to a node, each once.

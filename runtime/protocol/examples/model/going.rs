@@ -198,6 +198,7 @@ impl Model {
             placement: protocol::identity::PlacementHash(u64::from(config.generation)),
             resume: order.resume,
             retired: false,
+            secrets: None,
         };
         self.pure.record(Record::Journal { head: Head::Claim(claim), start: 0, end: 0 })
     }

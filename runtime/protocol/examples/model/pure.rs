@@ -343,6 +343,7 @@ fn grant(defences: Defences) -> LiveGrant {
                     placement: me.placement,
                     resume: orders[0].resume,
                     retired: false,
+                    secrets: None,
                 };
                 ownership.apply(&Head::Claim(claim)).expect("a claim never breaks the sequence");
                 life.observe(&me, Event::Claimed { committed: true, now_ms: 0 });

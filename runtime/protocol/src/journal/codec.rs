@@ -11,6 +11,7 @@ use crate::identity::{
 };
 use crate::schedule;
 use crate::snapshot::SnapshotPointer;
+use pipeline::plan::SecretsHash;
 use pipeline::unit::Channel;
 use std::sync::Arc;
 
@@ -150,6 +151,9 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
     out.list(&claim.stages, |out, stage| {
         out.text(stage);
     });
+    out.option(claim.secrets, |out, secrets| {
+        out.secrets(secrets);
+    });
 }
 
 fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
@@ -183,6 +187,10 @@ fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
         })?,
         inputs: read_inputs(from)?,
         stages: from.list("stages", |from| Ok(Arc::from(from.text("stage")?)))?,
+        secrets: match from.version() {
+            1 => None,
+            _ => from.option("secrets", |from| Ok(SecretsHash(from.long_word("secrets")?)))?,
+        },
     })
 }
 

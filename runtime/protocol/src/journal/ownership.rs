@@ -5,7 +5,7 @@
 
 use super::record::{Claim, JournalRecord};
 use crate::identity::{DrainId, Generation, Owner, PlacementHash, Seq, Writer};
-use pipeline::plan::PlanHash;
+use pipeline::plan::{PlanHash, SecretsHash};
 
 /// The part of a record that decides ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +54,8 @@ pub struct ClaimHead {
     pub resume: Option<DrainId>,
     /// Its plan does not have the stage.
     pub retired: bool,
+    /// The Secrets that its commits are made with.
+    pub secrets: Option<SecretsHash>,
 }
 
 impl From<&Claim> for ClaimHead {
@@ -64,6 +66,7 @@ impl From<&Claim> for ClaimHead {
             placement: claim.placement,
             resume: claim.resume,
             retired: claim.retired,
+            secrets: claim.secrets,
         }
     }
 }
@@ -261,6 +264,13 @@ impl Ownership {
     /// True when the plan in force does not have the stage: the state that stands here is of the past.
     pub fn is_retired(&self) -> bool {
         self.retired.is_some()
+    }
+
+    /// The Secrets that owners with this plan have to have, because others work here with them or may have to be
+    /// replayed; none when the unit is drained, retired, or was never claimed with this plan.
+    pub fn secrets_in_use(&self, plan: PlanHash) -> Option<SecretsHash> {
+        let claim = self.highest_claim().filter(|claim| claim.plan == plan && !claim.retired)?;
+        if self.lock.is_some() { None } else { claim.secrets }
     }
 
     /// True when owners with another plan are or were here.

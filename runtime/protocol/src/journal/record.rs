@@ -4,7 +4,7 @@
 use crate::identity::{DrainId, Generation, Lineage, Owner, PlacementHash, Seq, UnitId};
 use crate::schedule::{OutputDigest, Scheduled};
 use crate::snapshot::SnapshotPointer;
-use pipeline::plan::PlanHash;
+use pipeline::plan::{PlanHash, SecretsHash};
 use pipeline::unit::Channel;
 use std::sync::Arc;
 
@@ -55,6 +55,9 @@ pub struct Claim {
     pub resume: Option<DrainId>,
     /// The stage is not in the claimant's plan: it only keeps older generations out.
     pub retired: bool,
+    /// The Secrets that its commits are made with; none when their outputs depend on none, and from releases that did
+    /// not say it.
+    pub secrets: Option<SecretsHash>,
     /// Where state restarts instead of the newest pointer (rollback, restore of a savepoint).
     pub base: Option<Base>,
     /// What the unit takes over from units of the plan before, when the Claim changes the plan.

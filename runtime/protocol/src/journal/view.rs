@@ -2,8 +2,9 @@
 
 use super::ownership::{Head, Ownership, SequenceBroken};
 use super::record::{Base, Claim, Commit, Cut, Hold, JournalRecord};
-use crate::identity::Seq;
+use crate::identity::{Owner, Seq};
 use crate::snapshot::SnapshotPointer;
+use pipeline::plan::SecretsHash;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -201,6 +202,15 @@ impl JournalView {
     /// The newest Claim or renewal.
     pub fn claim_in_force(&self) -> Option<&Arc<Claim>> {
         self.claim.as_ref()
+    }
+
+    /// The Secrets that the commits of an owner were made with, as far as its Claim or a renewal is in the tail.
+    pub fn secrets_of(&self, owner: &Owner) -> Option<SecretsHash> {
+        let claims = self.tail.iter().filter_map(|(_, item)| match item {
+            TailItem::Claim(claim) => Some(&**claim),
+            TailItem::Commit(commit) => commit.renewal.as_ref().map(|renewal| &renewal.claim),
+        });
+        claims.filter(|claim| claim.owner == *owner).find_map(|claim| claim.secrets)
     }
 
     /// The lowest offset of what says who owns the unit, where its state restarts, and which commit was the last.

@@ -3,7 +3,7 @@
 
 pub mod toy;
 
-use pipeline::plan::PlanHash;
+use pipeline::plan::{PlanHash, SecretsHash};
 use pipeline::record::{NewRecord, RecordBatch};
 use pipeline::unit::{Channel, Tick};
 use proptest::collection::vec;
@@ -45,6 +45,7 @@ pub fn claim(owner: Owner, plan: PlanHash) -> Claim {
         retired: false,
         base: None,
         heritage: None,
+        secrets: None,
         inputs: vec![ClaimedInput {
             name: "clicks".into(),
             topic: "clicks".into(),
@@ -130,9 +131,9 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
     let unit = (any_name(), any::<u32>()).prop_map(|(stage, index)| UnitId { stage, index });
     let heritage = (any::<[u8; 16]>(), vec((unit, any_pointer()), 0..3))
         .prop_map(|(plan, units)| Heritage { plan: PlanHash(plan), units });
-    let tail = (tail, option::of(heritage));
+    let tail = (tail, option::of(heritage), any::<Option<u128>>());
     (head, tail).prop_map(|((owner, plan, placement, semantics, lineage), tail)| {
-        let ((resume, retired, base, inputs, stages), heritage) = tail;
+        let ((resume, retired, base, inputs, stages), heritage, secrets) = tail;
         Claim {
             owner,
             plan: PlanHash(plan),
@@ -143,6 +144,7 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
             retired,
             base,
             heritage,
+            secrets: secrets.map(SecretsHash),
             inputs,
             stages,
         }

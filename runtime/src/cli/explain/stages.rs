@@ -45,6 +45,10 @@ fn describe(plan: &Plan, stage: &Stage, node: &Node, identity: &PipelineIdentity
         }
         NodeKind::Filter(expression) => format!("filter{from} by {}", one_line(expression.text())),
         NodeKind::Map(expression) => format!("map{from} to {}", one_line(expression.text())),
+        NodeKind::Mask(mask) => {
+            let fields: Vec<String> = mask.fields.iter().map(|path| path.0.join(".")).collect();
+            format!("mask{from}, {}: {}", fields.join(", "), mask.method)
+        }
         NodeKind::Route { branches } => {
             let names: Vec<&str> = branches.iter().map(|(name, _)| name.as_str()).collect();
             format!("route{from} to {}, default", names.join(", "))

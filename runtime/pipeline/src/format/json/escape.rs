@@ -50,7 +50,7 @@ fn hex(text: &[u8], p: usize) -> Scan<u32> {
 }
 
 /// Appends the string whose raw text is `raw` (without its quotes).
-pub(super) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Scan<()> {
+pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Scan<()> {
     let mut p = 0;
     while let Some(plain) = memchr::memchr(b'\\', &raw[p..]) {
         out.extend_from_slice(&raw[p..p + plain]);

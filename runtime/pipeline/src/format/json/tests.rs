@@ -402,7 +402,7 @@ fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![6 => Just(""), 2 => Just(" "), 1 => Just("\n\t \r")]
 }
 
-fn document() -> impl Strategy<Value = String> {
+pub(crate) fn document() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         3 => number_text(),
         3 => string_text(),

@@ -2,7 +2,7 @@
 //! sizes, with a restart of everything at every commit. What comes out is the same each time.
 
 use super::rig::Rig;
-use crate::plan::{Plan, SourceConnector};
+use crate::plan::{MaskKeys, Plan, SourceConnector};
 use crate::record::{NewRecord, RecordBatch};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,12 @@ struct Case {
 impl Case {
     fn open(folder: PathBuf) -> Self {
         let text = std::fs::read_to_string(folder.join("pipeline.yaml")).unwrap();
-        let plan = crate::plan::from_yaml(&text);
-        let plan = Arc::new(plan.unwrap_or_else(|problems| panic!("{}: {problems:#?}", folder.display())));
+        let loaded = crate::plan::load([("pipeline.yaml", text.as_str())]);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{}: {problems:#?}", folder.display()));
+        let plan = &loaded.pipelines[0].plan;
+        let secrets = loaded.secrets(plan.namespace());
+        let keys = plan.mask_secrets().into_iter().map(|at| (at.clone(), secrets[&at.name][&at.key].clone()));
+        let plan = Arc::new(plan.with_keys(MaskKeys::new(keys).unwrap()));
         let partitions = std::fs::read_to_string(folder.join("partitions"));
         Self { folder, plan, partitions: partitions.map_or(1, |text| text.trim().parse().unwrap()) }
     }

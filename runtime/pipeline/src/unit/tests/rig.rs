@@ -72,6 +72,7 @@ impl Draft {
             sinks: ["out", "late", "dead", "other"].map(sink).to_vec(),
             dead_letter_sink: Some(DEAD),
             settings,
+            keys: crate::plan::MaskKeys::default(),
         };
         let mut draft = Self { plan };
         draft.source("clicks", max_out_of_orderness_ms);
