@@ -233,7 +233,7 @@ impl Log {
     pub fn expire_transaction(&self, transactional_id: &str) {
         let mut state = self.lock();
         if let Some(ended) = state.coordinator.expire(transactional_id) {
-            state.write_end(ended);
+            state.write_end(&ended);
         }
         drop(state);
         self.shared.changed.notify_all();
@@ -321,18 +321,18 @@ impl State {
     /// Serves an `EndTxn`. True when a transaction was open.
     fn end(&mut self, id: &str, session: Session, commit: bool) -> Result<bool, Refusal> {
         let ended = self.coordinator.end(id, session, commit)?;
-        Ok(ended.map(|ended| self.write_end(ended)).is_some())
+        Ok(ended.map(|ended| self.write_end(&ended)).is_some())
     }
 
     fn init(&mut self, id: &str) -> Session {
         let (session, ended) = self.coordinator.init(id);
         if let Some(ended) = ended {
-            self.write_end(ended);
+            self.write_end(&ended);
         }
         session
     }
 
-    fn write_end(&mut self, ended: Ended) {
+    fn write_end(&mut self, ended: &Ended) {
         for at in &ended.partitions {
             if let Ok(partition) = self.partition_mut(at) {
                 partition.mark(ended.producer, ended.committed);
