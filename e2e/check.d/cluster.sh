@@ -34,7 +34,7 @@ check_cluster() {
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --rate 1000 --seconds 60 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 3
+    --rate 1000 --seconds 60 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2
   if on_the_bed; then
     phase 'cluster: rights' 10m e2e/cluster/rbac
   fi
@@ -47,6 +47,8 @@ acceptance_cluster() {
   phase 'cluster: install' 5m e2e/cluster/install
   phase 'cluster: broken objects' 10m e2e/cluster/broken --limits
   phase 'cluster: two operators' 10m e2e/cluster/operator --limits
+  phase 'audit: rescales' 15m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
+    --rate 1000 --seconds 240 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 10
   phase 'audit: TLS, SCRAM, rotation' 15m e2e/cluster/secure-audit "$(program audit)"
   phase 'cluster: many pipelines' 75m e2e/cluster/scale
   phase 'cluster: uninstall' 10m e2e/cluster/uninstall

@@ -89,9 +89,8 @@ impl Kubelet {
     }
 
     fn remove(&mut self, api: &Api, name: &str) {
-        let (pod, server) = self.running.remove(name).expect("it runs");
+        let (_, server) = self.running.remove(name).expect("it runs");
         server.abort();
-        let pod = pod.lock().expect("free");
         let pipelines = api.objects().all("streampipelines");
         let deleting = pipelines.iter().any(|pipeline| !pipeline["metadata"]["deletionTimestamp"].is_null());
         let mut kafka = self.kafka.lock().expect("free");

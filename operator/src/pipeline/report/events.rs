@@ -23,13 +23,8 @@ pub(super) fn events(
     decision: &Decision,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    if after.generation > before.generation
-        && let (Some(generation), Some(revision)) = (after.generation, after.revision)
-    {
-        events.push(normal(
-            GENERATION_STARTED,
-            format!("generation {generation} starts with revision {revision}"),
-        ));
+    if newest(after) > newest(before) {
+        events.extend(started(after));
     }
     if let (Some(drained), true) = (&after.drained, after.drained != before.drained) {
         let note = format!(
@@ -43,6 +38,26 @@ pub(super) fn events(
         events.push(topics_left());
     }
     events
+}
+
+fn newest(status: &StreamPipelineStatus) -> Option<u64> {
+    successor(status).max(status.generation)
+}
+
+fn successor(status: &StreamPipelineStatus) -> Option<u64> {
+    status.transition.as_ref()?.successor
+}
+
+/// Pods of a new generation are made.
+fn started(status: &StreamPipelineStatus) -> Option<Event> {
+    let (generation, revision) = (status.generation?, status.revision?);
+    let note = match successor(status) {
+        Some(next) => {
+            format!("generation {next} starts beside generation {generation}, which works until then")
+        }
+        None => format!("generation {generation} starts with revision {revision}"),
+    };
+    Some(normal(GENERATION_STARTED, note))
 }
 
 /// `Ready` for another reason, or somebody has to act now.
