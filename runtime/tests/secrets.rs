@@ -131,10 +131,10 @@ impl World {
 
     /// New pods in place of the old ones, which are gone without a word.
     fn restart(&mut self) {
-        self.workers = (0..2).map(|number| self.worker(number)).collect();
+        self.workers = (0..2).map(|number| self.worker(1, number)).collect();
     }
 
-    fn worker(&self, number: u32) -> Worker<Keyed> {
+    fn worker(&self, generation: u32, number: u32) -> Worker<Keyed> {
         let local =
             LocalEnvironment::new(self.log.clone(), Uploads::inline(self.store.clone()), self.bounds.clone());
         let timing = Timing {
@@ -145,7 +145,7 @@ impl World {
             trim_interval_ms: 25,
         };
         let setup = Setup {
-            generation: Some(Generation(1)),
+            generation: Some(Generation(generation)),
             promotion: Promotion::Operator,
             worker: WorkerIndex(number),
             ..setup(&self.plan, 0, 2)
@@ -308,11 +308,34 @@ fn one_worker_of_two_with_another_secret_is_refused_too() {
     let mut world = World::new(Some(OLD));
     world.until_out(50);
     world.mount(Some(NEW));
-    world.workers[1] = world.worker(1);
+    world.workers[1] = world.worker(1, 1);
     world.until(|world| world.problems().len() == 1);
     // The other one has what it began with, however often it starts over.
     world.workers[0].environment().mounted = Arc::new(Mutex::new(Some(NEW)));
     world.mount(Some(OLD));
+    world.finish();
+    assert_eq!(world.masks(), undisturbed(OLD));
+}
+
+#[test]
+fn a_successor_with_another_secret_refuses_before_anybody_promotes_it() {
+    let mut world = World::new(Some(OLD));
+    world.until_out(50);
+    for number in 0..2 {
+        let mut successor = world.worker(2, number);
+        successor.environment().mounted = Arc::new(Mutex::new(Some(NEW)));
+        world.workers.push(successor);
+    }
+    world.feed(90);
+    let until = world.step + 5_000;
+    world.until(|world| {
+        let reports = world.workers[2..].iter().map(Worker::report);
+        let units: Vec<_> = reports.flat_map(|report| report.units).collect();
+        assert!(units.iter().all(|unit| unit.state != UnitState::CaughtUp), "nobody may promote it");
+        world.step >= until && world.problems().len() == 2
+    });
+    assert_eq!(world.masks().len(), 90, "who works goes on");
+    world.workers.truncate(2);
     world.finish();
     assert_eq!(world.masks(), undisturbed(OLD));
 }

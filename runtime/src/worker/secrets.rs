@@ -14,7 +14,7 @@ use super::life::Life;
 use super::setup::{Environment, Setup};
 use crate::pod::Intents;
 use connect::door::KafkaIo;
-use protocol::going_live::Action;
+use protocol::going_live::{Action, WaitingFor};
 use std::sync::Arc;
 
 /// Gives the plans the keys that the Secrets hold now. Earlier plans get what there is: without their keys they can be
@@ -43,7 +43,7 @@ pub(super) fn has_resumed(intents: &Intents) -> bool {
 
 impl<Io: KafkaIo> Life<Io> {
     /// Refuses to claim, or to go live, with Secrets that others of this plan do not have, here or in any other journal of
-    /// the pipeline.
+    /// the pipeline. Who waits to be promoted refuses already then, so that nobody promotes it.
     pub(super) fn check_secrets(
         &self,
         setup: &Setup,
@@ -51,7 +51,8 @@ impl<Io: KafkaIo> Life<Io> {
         action: &Action,
     ) -> Result<(), WorkerError> {
         let claims = matches!(action, Action::Claim(_)) && !self.claims_in_flight;
-        if !claims && !matches!(action, Action::Live(_)) {
+        let waits = matches!(action, Action::Follow(WaitingFor::Promotion));
+        if !claims && !waits && !matches!(action, Action::Live(_)) {
             return Ok(());
         }
         if let Some(at) = setup.plan.missing_key() {
