@@ -44,20 +44,31 @@ pub fn conditions(
         .iter()
         .filter(|verdict| !abnormal(verdict.kind) || verdict.holds == Some(true))
         .map(|verdict| {
-            let status = text(verdict.holds);
-            let since = find(before, verdict.kind)
-                .filter(|old| old.status == status)
-                .map_or(now, |old| &old.last_transition_time);
-            Condition {
-                type_: verdict.kind.as_str().to_owned(),
-                status: status.to_owned(),
-                reason: verdict.reason.as_str().to_owned(),
-                message: verdict.message.clone(),
-                observed_generation: Some(observed_generation),
-                last_transition_time: since.clone(),
-            }
+            let (kind, reason) = (verdict.kind.as_str(), verdict.reason.as_str());
+            condition(before, kind, verdict.holds, (reason, &verdict.message), observed_generation, now)
         })
         .collect()
+}
+
+/// One condition; its time is kept where the status did not change.
+pub fn condition(
+    before: &[Condition],
+    kind: &str,
+    holds: Option<bool>,
+    (reason, message): (&str, &str),
+    observed_generation: i64,
+    now: &Time,
+) -> Condition {
+    let status = text(holds);
+    let old = before.iter().find(|old| old.type_ == kind && old.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: Some(observed_generation),
+        last_transition_time: old.map_or(now, |old| &old.last_transition_time).clone(),
+    }
 }
 
 /// The condition of this kind, if there is one.

@@ -11,10 +11,12 @@ pub mod page;
 pub mod pipeline;
 pub mod reference;
 mod schema;
+pub mod scaling;
 pub mod window;
 
 pub use definition::{Definition, all, yaml};
 pub use pipeline::{StreamPipeline, StreamPipelineStatus};
+pub use scaling::{ScalingPolicy, ScalingPolicyStatus};
 pub use window::{StreamWindow, StreamWindowStatus};
 
 /// API group of all kinds.

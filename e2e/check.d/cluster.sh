@@ -30,6 +30,7 @@ check_cluster() {
   phase 'cluster: bad input' 10m e2e/cluster/bad-input
   phase 'cluster: broken objects' 10m e2e/cluster/broken
   phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline
+  phase 'cluster: scaling' 15m e2e/cluster/scaling
   if on_the_bed; then
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi

@@ -1,18 +1,20 @@
-//! The reference page of the command line: what both programs print when they are asked for help.
+//! The reference page of the command line: what the programs print when they are asked for help.
 
 use clap::{Command, CommandFactory};
+use operator::plugin::Plugin;
 
 const HEAD: &str = "<!-- Generated from the help of the programs by `make generate`; do not edit. -->
 # The command line
 
 `weir` is the data plane: on a laptop, beside a Kafka, and in the pods of pipelines. `weir-operator` keeps a cluster.
-What stands here is what `weir help COMMAND` and `weir-operator help COMMAND` print.
+`kubectl-weir` answers questions about it; on the path of kubectl it is `kubectl weir`.
+What stands here is what `weir help COMMAND`, `weir-operator help COMMAND` and `kubectl-weir help COMMAND` print.
 ";
 
 /// The page as Markdown.
 pub fn page() -> String {
     let mut text = HEAD.to_owned();
-    for program in [runtime::cli::command(), operator::command::Program::command()] {
+    for program in [runtime::cli::command(), operator::command::Program::command(), Plugin::command()] {
         let mut program = hidden(program);
         program.build();
         text.push_str(&section(&mut program));

@@ -4,6 +4,7 @@ use crate::backoff;
 use crate::metrics::Metrics;
 use crate::pipeline::report::Counted;
 use crate::pods::Pods;
+use crate::scaling::controller::Memory;
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -68,6 +69,8 @@ pub struct Context {
     /// Counters of the pods at the last look, by uid of the pipeline. Losing it loses no decision: what is counted
     /// while it is lost is missing from a column.
     counted: Mutex<HashMap<String, Counted>>,
+    /// What is remembered of scaling policies, by uid. Losing it delays decisions.
+    scaling: Mutex<HashMap<String, Memory>>,
 }
 
 impl Context {
@@ -81,6 +84,7 @@ impl Context {
             metrics,
             failures: Mutex::default(),
             counted: Mutex::default(),
+            scaling: Mutex::default(),
         }
     }
 
@@ -130,9 +134,32 @@ impl Context {
         };
     }
 
+    /// What is remembered of the scaling policy `uid`.
+    pub fn scaling(&self, uid: &str) -> Option<Memory> {
+        self.scaling.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    /// Forgets the scaling policies that are not known, when more are remembered than there are.
+    pub fn forget_scaling(&self, policies: usize, known: impl Fn(&str) -> bool) {
+        let mut all = self.scaling.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() > policies {
+            all.retain(|uid, _| known(uid));
+        }
+    }
+
+    /// Remembers something of the scaling policy `uid`, or forgets it.
+    pub fn keep_scaling(&self, uid: &str, memory: Option<Memory>) {
+        let mut all = self.scaling.lock().unwrap_or_else(PoisonError::into_inner);
+        match memory {
+            Some(memory) => all.insert(uid.to_owned(), memory),
+            None => all.remove(uid),
+        };
+    }
+
     /// Forgets everything: while another operator works, what was remembered grows old.
     pub fn forget(&self) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.scaling.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

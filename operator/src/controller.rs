@@ -6,13 +6,14 @@ use crate::lease::{Elector, Handles, Term, Timing};
 use crate::metrics::Metrics;
 use crate::pipeline::{PIPELINE_LABEL, references};
 use crate::pods::Pods;
+use crate::scaling::controller::{self as scaling, ScalingContext};
 use crate::serve::{self, Readiness};
 use crate::settings::Settings;
 use crate::window::WindowContext;
 use crate::{pipeline, pods, window};
 use control::Condition as Kind;
 use crds::condition::find;
-use crds::{StreamPipeline, StreamWindow};
+use crds::{ScalingPolicy, StreamPipeline, StreamWindow};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -35,6 +36,7 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 
 type Pipeline = DeserializeGuard<StreamPipeline>;
 type Window = DeserializeGuard<StreamWindow>;
+type Scaling = DeserializeGuard<ScalingPolicy>;
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +182,7 @@ async fn controllers(
             window::after_failure,
             window_context,
         );
+    let scaling = scaling_policies(context.clone(), term.clone(), stopped.clone());
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
         // Nobody listens any more when everything has ended already.
@@ -194,7 +197,29 @@ async fn controllers(
             () = turned(stopped.clone()) => {}
         }
     };
-    tokio::join!(ends(pipelines, stopped.clone()), ends(windows, stopped.clone()), beside);
+    tokio::join!(ends(pipelines, stopped.clone()), ends(windows, stopped.clone()), scaling, beside);
+}
+
+/// Policies are looked at by the clock, and when they or what they scale change.
+async fn scaling_policies(context: Arc<Context>, term: Term, stopped: watch::Receiver<bool>) {
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let policies = Controller::new(api::<Scaling>(&context), watcher::Config::default()).with_config(config);
+    let store = policies.store();
+    let of_pipelines = store.clone();
+    let scaling_context = Arc::new(ScalingContext { shared: context.clone(), policies: store });
+    let policies = policies
+        .watches(api::<Pipeline>(&context), watcher::Config::default(), move |pipeline| {
+            policies_of(&of_pipelines, &pipeline)
+        })
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("scaling policies"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(term.clone(), scaling::reconcile(object, context)),
+            scaling::after_failure,
+            scaling_context,
+        );
+    ends(policies, stopped).await;
 }
 
 /// A reconcile of the operator that leads. Whoever does not lead leaves the object alone.
@@ -285,6 +310,17 @@ fn users(
     same.filter(|pipeline| pipeline.0.as_ref().is_ok_and(&uses))
         .map(|pipeline| ObjectRef::from_obj(&**pipeline))
         .collect()
+}
+
+/// The policies that scale a pipeline.
+fn policies_of(store: &Store<Scaling>, pipeline: &Pipeline) -> Vec<ObjectRef<Scaling>> {
+    let (namespace, name) = (pipeline.namespace(), pipeline.name_any());
+    let policies = store.state();
+    let scales = |policy: &&Arc<Scaling>| {
+        policy.namespace() == namespace
+            && policy.0.as_ref().is_ok_and(|policy| policy.spec.scale_target_ref.name == name)
+    };
+    policies.iter().filter(scales).map(|policy| ObjectRef::from_obj(&**policy)).collect()
 }
 
 /// The windows that a pipeline refers to. A window that it no longer refers to learns that by the next change of it or

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!  watch ──> controller ──> pipeline::reconcile: observe → validate → plan → build → apply → report
-//!                      └──> window::reconcile
+//!                      ├──> window::reconcile
+//!                      └──> scaling::controller::reconcile: collect → measure → decide → /scale → report
 //!  lease: one of several operators works, the others stand by with what they watch
 //!  release: before an uninstall, so that nothing waits for an operator that is gone
 //!  serve: /health /ready /metrics
 //! ```
+//!
+//! `plugin` is the other program, `kubectl-weir`.
 //!
 //! The operator holds no Kafka credential and has no right on Secrets: what is in Kafka it knows from the control API
 //! of the pods. Nothing that decides is kept only in its memory: the status of each object is the journal.
@@ -18,8 +21,10 @@ pub mod controller;
 pub mod lease;
 pub mod metrics;
 pub mod pipeline;
+pub mod plugin;
 pub mod pods;
 pub mod release;
+pub mod scaling;
 pub mod serve;
 pub mod settings;
 pub mod unreadable;

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod topology;
 pub mod pod;
 pub mod report;
+mod usage;
 pub mod secrets;
 pub mod http;
 pub mod metrics;

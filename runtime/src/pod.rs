@@ -6,7 +6,7 @@
 use crate::clock;
 use crate::worker::Timings;
 use control::call::DrainId;
-use control::status::{Problem, UnitStatus, WorkerStatus};
+use control::status::{PartitionLag, Problem, UnitStatus, WorkerStatus};
 use pipeline::effect::{Counters, NodeCounters};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,8 @@ pub struct Report {
     pub windows: BTreeMap<String, WindowReport>,
     /// Input records not yet processed by its live units; none while it is not live, and before the first look.
     pub lag_records: Option<u64>,
+    /// The partition with most of them; none when there are none.
+    pub laggiest: Option<PartitionLag>,
     /// Input records per second over the last 30 seconds; none during the first 30.
     pub rate_per_second: Option<f64>,
     /// Timestamp of the oldest record not yet processed, milliseconds, estimated; none when there is none, or when it

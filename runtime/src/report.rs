@@ -2,11 +2,14 @@
 
 use crate::http::Served;
 use crate::pod::{Intents, NodeReport, Report, WindowReport};
+use crate::usage::usage;
 use crate::worker::{Timings, drain_number, drain_text};
 use control::Condition;
 use control::PodStatus;
 use control::call::API_VERSION;
-use control::status::{Lag, PROBLEMS_MAX, SecretStatus, UnitState, UnitStatus, WindowStatus};
+use control::status::{
+    Lag, PROBLEMS_MAX, PartitionLag, Processing, SecretStatus, UnitState, UnitStatus, WindowStatus,
+};
 use std::collections::BTreeMap;
 
 /// The answer to `GET /control/v1/status`. `secrets` is what is mounted now.
@@ -34,6 +37,11 @@ pub fn pod_status(served: &Served, secrets: Vec<SecretStatus>, now_ms: i64) -> P
         units_known: units_known(&reports),
         lag: lag(&reports, now_ms),
         rate_records_per_second: rate(&reports),
+        queue_records: queue(&reports),
+        processing: processing(&reports),
+        health: health(&reports),
+        usage: usage(),
+        laggiest: laggiest(&reports),
         watermark_ms: reports.iter().filter_map(|r| r.watermark_ms).min(),
         records: reports.iter().map(|r| r.counters.records_in).sum(),
         dead_letters: reports.iter().map(|r| r.counters.dead_letters).sum(),
@@ -73,6 +81,25 @@ pub(crate) fn lag(reports: &[Report], now_ms: i64) -> Lag {
         records: reports.iter().map(|r| r.lag_records).sum(),
         seconds: ages.map(|ages| ages.into_iter().fold(0.0, f64::max)),
     }
+}
+
+/// Unknown as soon as one worker is not live: what it has read is gone.
+fn queue(reports: &[Report]) -> Option<u64> {
+    let live = |report: &Report| report.lag_records.map(|_| report.queue_records);
+    Some(reports).filter(|reports| !reports.is_empty())?.iter().map(live).sum()
+}
+
+/// All commits of all workers.
+fn processing(reports: &[Report]) -> Option<Processing> {
+    let all = Some(reports).filter(|reports| !reports.is_empty()).map(timings)?;
+    Some(Processing { seconds: all.ingestion.seconds(), commits: all.ingestion.count() })
+}
+
+/// Unknown as soon as one worker does not know its part.
+fn laggiest(reports: &[Report]) -> Option<PartitionLag> {
+    let known = reports.iter().all(|report| report.lag_records.is_some());
+    let all = reports.iter().filter_map(|report| report.laggiest.as_ref()).filter(|_| known);
+    all.max_by_key(|lag| lag.records).cloned()
 }
 
 /// Unknown as soon as a worker with a committed unit does not know its part.

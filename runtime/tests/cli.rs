@@ -49,6 +49,21 @@ fn problems_are_printed_one_per_line_and_end_with_78() {
 }
 
 #[test]
+fn a_scaling_policy_beside_a_pipeline_is_checked_and_passed_over() {
+    let sample = std::fs::read_to_string(format!("{}/../{SAMPLE}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let policy = "apiVersion: weir.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {name: a}\n\
+                  spec: {scaleTargetRef: {name: clicks-per-user}, maxReplicas: 4, metrics: [{lagSeconds: {value: 30}}]}\n";
+    let both = format!("{sample}\n---\n{policy}");
+    assert_eq!(weir(&["lint", "-"], &both).status.code(), Some(0));
+    let run = weir(&["run", "-", "--input", "clicks=config/samples/data/clicks.jsonl"], &both);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let wrong = policy.replace("maxReplicas: 4", "maxReplicas: 4, minReplicas: 5");
+    let out = weir(&["lint", "-"], &wrong);
+    assert_eq!(out.status.code(), Some(78));
+    assert!(text(&out.stdout).contains("spec.minReplicas: 5 is more than the 4 of maxReplicas"));
+}
+
+#[test]
 fn explain_and_topics_end_with_78_when_there_are_problems() {
     for command in ["explain", "topics"] {
         let out = weir(&[command, "runtime/pipeline/tests/bad/flow.yaml"], "");

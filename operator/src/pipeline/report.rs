@@ -9,7 +9,7 @@ mod problems;
 mod verdicts;
 
 pub use counted::Counted;
-pub use events::{topics_left, warning};
+pub use events::{event, topics_left, warning};
 
 use super::observe::Observed;
 use super::plan::{Decision, Phase};

@@ -203,14 +203,17 @@ fn invalid(problems: &[(Reason, String)], references: Vec<Reference>) -> Invalid
 
 /// Workers of a pod by its size: written down here and not counted by the machine, because a worker that nobody wrote
 /// down cannot be fenced.
-fn shape(spec: &StreamPipelineSpec) -> Shape {
-    let workers_per_replica = match spec.size {
+pub fn workers_per_replica(spec: &StreamPipelineSpec) -> u32 {
+    match spec.size {
         None | Some(Size::Small | Size::Medium) => 1,
         Some(Size::Large) => 2,
         Some(Size::XLarge) => 4,
-    };
+    }
+}
+
+fn shape(spec: &StreamPipelineSpec) -> Shape {
     let replicas = spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(1);
-    Shape { replicas, workers_per_replica, placement: Placement::Modulo }
+    Shape { replicas, workers_per_replica: workers_per_replica(spec), placement: Placement::Modulo }
 }
 
 fn may_hand_over(spec: &StreamPipelineSpec) -> bool {

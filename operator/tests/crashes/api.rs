@@ -1,5 +1,5 @@
 //! An API server in memory: get, list by labels, create, replace, server-side apply, merge patch with optimistic
-//! concurrency, delete with finalizers. As much as the operator uses, and writes that can fail before or after they had their effect.
+//! concurrency, scale, delete with finalizers. As much as the operator uses, and writes that can fail before or after they had their effect.
 
 use axum::body::to_bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -27,6 +27,10 @@ pub struct Objects {
     version: u64,
     /// Writes so far.
     pub writes: usize,
+    /// Writes of a number of replicas so far.
+    pub scales: usize,
+    /// Notes of events so far.
+    pub notes: Vec<String>,
     /// Events so far; they are no writes, because they are a courtesy and no step of anything.
     pub events: usize,
     /// The write that fails.
@@ -48,6 +52,7 @@ struct Target {
     folder: String,
     name: Option<String>,
     status: bool,
+    scale: bool,
 }
 
 impl Api {
@@ -116,6 +121,7 @@ impl Objects {
         }
         if target.folder.ends_with("/events") {
             self.events += 1;
+            self.notes.extend(body["note"].as_str().map(str::to_owned));
             return (StatusCode::CREATED, body);
         }
         if self.refuses {
@@ -205,6 +211,12 @@ impl Objects {
         }
         let status = object["status"].clone();
         merge(&mut object, body);
+        // Replicas are of the spec: a change of them is a new generation, as by an edit.
+        if target.scale {
+            self.scales += 1;
+            let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
         if !target.status && !status.is_null() {
             object["status"] = status;
         }
@@ -237,6 +249,7 @@ fn target(path: &str) -> Target {
         folder: parts[..folder].join("/"),
         name: parts.get(folder).map(|name| (*name).to_owned()),
         status: parts.get(folder + 1) == Some(&"status"),
+        scale: parts.get(folder + 1) == Some(&"scale"),
     }
 }
 

@@ -11,6 +11,7 @@ mod api;
 mod election;
 mod pods;
 mod release;
+mod scaling;
 
 use api::{Api, Fault};
 use clap::Parser;

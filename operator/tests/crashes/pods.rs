@@ -25,6 +25,8 @@ pub struct Kafka {
     journals: BTreeMap<u32, Journal>,
     /// What must never happen, and did.
     pub violations: Vec<String>,
+    /// What every pod measures, as fields of its status.
+    pub measured: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Default)]
@@ -159,12 +161,13 @@ async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
     let mut pod = shared.pod.lock().expect("free");
     let mut kafka = shared.kafka.lock().expect("free");
     let Pod { name, generation, plan, units } = &mut *pod;
-    let mut report: PodStatus = serde_json::from_value(json!({
+    let mut status = json!({
         "apiVersion": "v1", "uid8": "", "generation": generation, "planHash": "", "version": "", "startedAtMs": 0,
         "newestGeneration": kafka.journals.values().map(|journal| journal.claimed).max().unwrap_or(0),
         "workers": [{"worker": 0, "incarnation": "1"}], "units": [], "unitsKnown": true,
-    }))
-    .expect("a status");
+    });
+    kafka.measured.iter().for_each(|(field, value)| status[field] = value.clone());
+    let mut report: PodStatus = serde_json::from_value(status).expect("a status");
     for (unit, state) in units {
         let journal = kafka.journals.entry(*unit).or_default();
         if *state == UnitState::Live && journal.claimed > *generation {

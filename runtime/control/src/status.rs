@@ -52,6 +52,22 @@ pub struct PodStatus {
     /// Input records per second over the last 30 seconds; absent during the first 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_records_per_second: Option<f64>,
+    /// Records that were read and are not committed yet; unknown as soon as one worker is not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_records: Option<u64>,
+    /// How long commits took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processing: Option<Processing>,
+    /// From 0 to 1: the share of the units that are live; half of it while something is wrong that may pass, 0 when it
+    /// does not pass by itself. Absent until the pod knows its units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<f64>,
+    /// What the process uses; absent where the machine does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The partition with most lag; absent when there is no lag, and when `lag.records` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub laggiest: Option<PartitionLag>,
     /// The lowest watermark of the live units, milliseconds since the epoch; absent before the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
@@ -184,6 +200,38 @@ pub struct Lag {
     /// Age of the oldest record not yet processed, in seconds, estimated; 0 when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+}
+
+/// How long commits took, all of them since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Processing {
+    /// Seconds from the reading of the first record of a commit until it was committed, added up over commits.
+    pub seconds: f64,
+    /// How many commits.
+    pub commits: u64,
+}
+
+/// What the process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Processor time since the process started, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory that it holds now.
+    pub memory_bytes: u64,
+}
+
+/// The lag of one partition of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionLag {
+    /// Name of the topic.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: u32,
+    /// Records between what is processed and the high watermark.
+    pub records: u64,
 }
 
 /// One window step, over the units of this pod.

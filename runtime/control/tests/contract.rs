@@ -2,7 +2,7 @@
 
 use control::call::{Drain, DrainId, InvalidDrainId, bounded_message, drain_path, promote_path, resume_path};
 use control::generation::InvalidGeneration;
-use control::status::{MESSAGE_BYTES_MAX, UnitState};
+use control::status::{MESSAGE_BYTES_MAX, PartitionLag, Processing, UnitState, Usage};
 use control::{Condition, GenerationFile, PodStatus, Reason};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -21,6 +21,26 @@ fn a_released_pod_status_reads_and_writes_the_same() {
     let status: PodStatus = same_after_a_round_trip(POD_STATUS);
     assert_eq!(status.units[1].state, UnitState::Cut);
     assert_eq!(status.problems[0].reason, Some(Reason::TopicNotFound));
+}
+
+#[test]
+fn what_scaling_goes_by_is_unknown_in_the_words_of_an_older_pod() {
+    let old: PodStatus = serde_json::from_str(POD_STATUS).expect("golden");
+    assert_eq!((old.queue_records, old.processing, old.health), (None, None, None));
+    assert_eq!((old.usage, &old.laggiest), (None, &None));
+    let new = PodStatus {
+        queue_records: Some(12),
+        processing: Some(Processing { seconds: 1.5, commits: 10 }),
+        health: Some(0.5),
+        usage: Some(Usage { cpu_seconds: 3.25, memory_bytes: 1_024 }),
+        laggiest: Some(PartitionLag { topic: "clicks".to_owned(), partition: 3, records: 1_000 }),
+        ..old
+    };
+    let value = serde_json::to_value(&new).expect("it encodes");
+    assert_eq!(value["processing"], serde_json::json!({"seconds": 1.5, "commits": 10}));
+    assert_eq!(value["usage"], serde_json::json!({"cpuSeconds": 3.25, "memoryBytes": 1_024}));
+    assert_eq!(value["laggiest"], serde_json::json!({"topic": "clicks", "partition": 3, "records": 1_000}));
+    assert_eq!(serde_json::from_value::<PodStatus>(value).expect("it decodes"), new);
 }
 
 #[test]

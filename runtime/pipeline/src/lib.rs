@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod plan;
 pub mod problem;
 pub mod record;
+pub mod scaling;
 pub mod schema;
 pub mod spec;
 mod state;

@@ -11,6 +11,7 @@ mod duration;
 mod kafka;
 mod pipeline;
 mod pod;
+mod scaling;
 mod sink;
 mod source;
 mod step;
@@ -24,6 +25,10 @@ pub use pipeline::StreamPipelineSpec;
 pub use pod::{
     ResourceAmounts, Resources, Size, Toleration, TolerationOperator, TopologySpread, UpdateStrategy,
     UpdateType, WhenUnsatisfiable,
+};
+pub use scaling::{
+    AverageCount, HealthTarget, LagAge, ProcessingTarget, ScalingBehavior, ScalingMetric, ScalingPolicySpec,
+    ScalingPreset, ScalingRules, ScalingSchedule, ScalingStep, ScalingStepType, SelectPolicy, Utilization,
 };
 pub use sink::{FileSink, LogSink, SideSink, SinkSpec};
 pub use source::{ConfigMapKey, EventTime, EventTimeUnit, SchemaRef, SourceSpec};

@@ -21,6 +21,7 @@ use super::unit::{Engine, Member, partitions};
 use super::{Now, Step};
 use crate::pod::Intents;
 use connect::door::{CommitOutcome, IoError, KafkaIo, TopicPartition};
+use control::status::PartitionLag;
 use pipeline::effect::Effects;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
@@ -66,6 +67,8 @@ pub struct LiveState {
     look_at_ms: u64,
     /// None before the first look, and after one that failed.
     behind: Option<Behind>,
+    /// The partition with most of it.
+    laggiest: Option<PartitionLag>,
     counting: Counting,
     stopwatch: Stopwatch,
     stopping: bool,
@@ -123,6 +126,7 @@ impl LiveState {
             last_commit_ms: None,
             look_at_ms: now.monotonic_ms,
             behind: None,
+            laggiest: None,
             counting: Counting::default(),
             stopwatch: Stopwatch::default(),
             stopping: false,

@@ -107,7 +107,7 @@ pub fn warning(reason: &str, note: String) -> Event {
 
 /// Events of equal type, reason and action are merged for minutes, with the note of the first one. So the action holds
 /// what tells notes apart.
-fn event(type_: EventType, reason: &str, note: String) -> Event {
+pub fn event(type_: EventType, reason: &str, note: String) -> Event {
     let note = bounded_note(note);
     let hash = Sha256::digest(note.as_bytes()).iter().take(4).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

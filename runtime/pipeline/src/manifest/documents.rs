@@ -3,15 +3,20 @@
 use super::tree::{Node, Source};
 use super::{API_VERSION, DEFAULT_NAMESPACE, Manifest, References};
 use crate::problem::{ObjectId, Path, Place, Problem, ProblemKind, suggest};
-use crate::spec::StreamWindowSpec;
 use crate::spec::defaults::NAME_LENGTH_MAX;
 use crate::spec::wire;
+use crate::spec::{ScalingPolicySpec, StreamWindowSpec};
 use base64::Engine;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const KINDS: [(&str, &str); 4] =
-    [(API_VERSION, "StreamPipeline"), (API_VERSION, "StreamWindow"), ("v1", "ConfigMap"), ("v1", "Secret")];
+const KINDS: [(&str, &str); 5] = [
+    (API_VERSION, "StreamPipeline"),
+    (API_VERSION, "StreamWindow"),
+    (API_VERSION, "ScalingPolicy"),
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+];
 
 /// What the metadata of an object may hold: what users write, then what an API server adds.
 const METADATA: [&str; 14] = [
@@ -56,6 +61,7 @@ struct Object {
 enum Content {
     Pipeline(Box<Manifest>),
     Window(Box<StreamWindowSpec>),
+    Scaling(Box<ScalingPolicySpec>),
     ConfigMap(BTreeMap<String, String>),
     Secret(SecretData),
     /// So far from its shape that it has no typed form; its problems are reported.
@@ -90,6 +96,14 @@ impl Documents {
         })
     }
 
+    /// All ScalingPolicies with their namespace and name.
+    pub fn scaling_policies(&self) -> impl Iterator<Item = (&str, &str, &ScalingPolicySpec)> {
+        self.objects.iter().filter_map(|object| match &object.content {
+            Content::Scaling(policy) => Some((object.namespace(), object.id.name.as_str(), policy.as_ref())),
+            _ => None,
+        })
+    }
+
     /// What pipelines of a namespace may refer to.
     pub fn references(&self, namespace: &str) -> References {
         let mut references = References::default();
@@ -102,7 +116,7 @@ impl Documents {
                 Content::ConfigMap(data) => {
                     references.config_maps.insert(name, data.clone());
                 }
-                Content::Pipeline(_) | Content::Secret(_) | Content::Unreadable => {}
+                Content::Pipeline(_) | Content::Scaling(_) | Content::Secret(_) | Content::Unreadable => {}
             }
         }
         references
@@ -265,6 +279,7 @@ impl Reader<'_> {
                 Content::Pipeline(Box::new(Manifest { namespace: namespace.clone(), name, spec }))
             }),
             "StreamWindow" => self.spec(wire::window_schema()).map(|spec| Content::Window(Box::new(spec))),
+            "ScalingPolicy" => self.spec(wire::scaling_schema()).map(|spec| Content::Scaling(Box::new(spec))),
             "ConfigMap" => Some(Content::ConfigMap(self.texts("data"))),
             _ => Some(Content::Secret(self.secret())),
         };

@@ -4,6 +4,8 @@
 use super::Plan;
 use crate::manifest::{Documents, ResolvedManifest, SecretData};
 use crate::problem::{Path, Problem, ProblemKind};
+use crate::scaling::Policy;
+use crate::spec::ScalingPolicySpec;
 use std::collections::BTreeMap;
 
 /// A set of files without a problem.
@@ -24,6 +26,11 @@ pub struct LoadedPipeline {
 }
 
 impl Loaded {
+    /// The ScalingPolicy documents with their namespace and name.
+    pub fn scaling_policies(&self) -> impl Iterator<Item = (&str, &str, &ScalingPolicySpec)> {
+        self.documents.scaling_policies()
+    }
+
     /// The Secret documents of a namespace, by name.
     pub fn secrets(&self, namespace: &str) -> BTreeMap<String, SecretData> {
         self.documents.secrets(namespace)
@@ -58,6 +65,14 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
     }
     for (namespace, name, window) in documents.windows() {
         for mut problem in Plan::check_window(name, window) {
+            documents.locate(namespace, &mut problem);
+            if !follows(&documents, namespace, &problem) && !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    for (namespace, name, policy) in documents.scaling_policies() {
+        for mut problem in Policy::build(name, policy).err().unwrap_or_default() {
             documents.locate(namespace, &mut problem);
             if !follows(&documents, namespace, &problem) && !problems.contains(&problem) {
                 problems.push(problem);

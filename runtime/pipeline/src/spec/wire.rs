@@ -3,13 +3,14 @@
 //! The schema is the one that the CRDs carry, so that what the API server accepts and what `weir lint` accepts cannot
 //! drift apart. Only the words of JSON Schema that the spec types use are understood.
 
-use super::{StreamPipelineSpec, StreamWindowSpec};
+use super::{ScalingPolicySpec, StreamPipelineSpec, StreamWindowSpec};
 use crate::problem::{Path, PathPart, ProblemKind, closest, suggest};
 use serde_json::Value;
 use std::sync::LazyLock;
 
 static PIPELINE: LazyLock<Value> = LazyLock::new(schema_of::<StreamPipelineSpec>);
 static WINDOW: LazyLock<Value> = LazyLock::new(schema_of::<StreamWindowSpec>);
+static SCALING: LazyLock<Value> = LazyLock::new(schema_of::<ScalingPolicySpec>);
 
 /// The schema of `spec` of a StreamPipeline.
 pub fn pipeline_schema() -> &'static Value {
@@ -19,6 +20,11 @@ pub fn pipeline_schema() -> &'static Value {
 /// The schema of `spec` of a StreamWindow.
 pub fn window_schema() -> &'static Value {
     &WINDOW
+}
+
+/// The schema of `spec` of a ScalingPolicy.
+pub fn scaling_schema() -> &'static Value {
+    &SCALING
 }
 
 fn schema_of<T: schemars::JsonSchema>() -> Value {
@@ -248,6 +254,7 @@ fn explain_pattern(pattern: &str) -> String {
         r"^[a-zA-Z_][a-zA-Z0-9_]*$" => {
             "it starts with a letter or `_` and goes on with letters, digits and `_`"
         }
+        r"^(0\.[0-9]*[1-9][0-9]*|1(\.0+)?)$" => "a health is a text from `0.1` to `1`, such as `0.8`",
         r"^file:///.*$" => "a storage is a directory as `file:///path`",
         p if p.starts_with(DURATION) => {
             "a duration is whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"

@@ -37,6 +37,7 @@ impl LiveState {
         report.queue_records = self.counting.waiting();
         report.last_commit_ms = self.last_commit_ms;
         report.lag_records = self.behind.map(|behind| behind.records);
+        report.laggiest.clone_from(&self.laggiest);
         report.oldest_unprocessed_ms = self.behind.and_then(|behind| behind.oldest_ms);
         report.oldest_snapshot_ms = oldest_snapshot(life.members.iter());
         let unsaved = |member: &&Member| !self.live.is_saved(member.slot as Slot);

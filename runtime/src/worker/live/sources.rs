@@ -7,6 +7,7 @@ use crate::worker::measure::{Reading, behind, lag};
 use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
 use connect::door::{KafkaIo, TopicPartition};
+use control::status::PartitionLag;
 use pipeline::plan::Input;
 use pipeline::unit::{Channel, Tick};
 use protocol::commit::Standing;
@@ -94,6 +95,7 @@ impl LiveState {
                     }
                 }
                 let ends = ends.iter().map(|(_, high)| *high);
+                self.laggiest = laggiest(&self.channels, ends.clone());
                 Some(behind(self.channels.iter().map(|source| &source.reading).zip(ends)))
             }
             Err(error) => {
@@ -102,6 +104,14 @@ impl LiveState {
             }
         };
     }
+}
+
+/// The partition with most lag, if there is any.
+fn laggiest(channels: &[Source], ends: impl Iterator<Item = i64>) -> Option<PartitionLag> {
+    let lags = channels.iter().zip(ends).map(|(source, high)| (lag(&source.reading, high), source));
+    let (records, source) = lags.filter(|(records, _)| *records > 0).max_by_key(|(records, _)| *records)?;
+    let TopicPartition { topic, partition } = &source.partition;
+    Some(PartitionLag { topic: topic.clone(), partition: *partition, records })
 }
 
 /// The sources of a unit, to be watched.

@@ -1,4 +1,4 @@
-use super::{pipeline_schema, window_schema};
+use super::{pipeline_schema, scaling_schema, window_schema};
 use serde_json::Value;
 
 /// Calls `visit` with every schema of a field, entry or value, and its path.
@@ -16,15 +16,16 @@ fn each(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-fn both(visit: &mut impl FnMut(&str, &Value)) {
+fn all(visit: &mut impl FnMut(&str, &Value)) {
     each(pipeline_schema(), "StreamPipeline", visit);
     each(window_schema(), "StreamWindow", visit);
+    each(scaling_schema(), "ScalingPolicy", visit);
 }
 
 #[test]
 fn every_field_is_described_by_more_than_its_name() {
     let mut fields = 0;
-    both(&mut |path, schema| {
+    all(&mut |path, schema| {
         if path.ends_with("[]") || path.ends_with("{}") {
             return;
         }
@@ -37,7 +38,7 @@ fn every_field_is_described_by_more_than_its_name() {
 
 #[test]
 fn every_text_list_and_map_is_bounded() {
-    both(&mut |path, schema| {
+    all(&mut |path, schema| {
         let schema = super::without_null(schema);
         let has = |name: &str| schema.get(name).is_some();
         match super::type_of_schema(schema) {
@@ -58,12 +59,12 @@ fn every_text_list_and_map_is_bounded() {
 
 #[test]
 fn no_field_has_a_default_that_an_api_server_would_write_into_the_object() {
-    both(&mut |path, schema| assert!(schema.get("default").is_none(), "{path}: {schema}"));
+    all(&mut |path, schema| assert!(schema.get("default").is_none(), "{path}: {schema}"));
 }
 
 #[test]
 fn lists_of_named_things_are_maps_by_name() {
-    both(&mut |path, schema| {
+    all(&mut |path, schema| {
         let schema = super::without_null(schema);
         let named = schema.pointer("/items/properties/name").is_some();
         if named {

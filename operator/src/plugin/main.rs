@@ -1,0 +1,9 @@
+//! Wiring only.
+
+use clap::Parser;
+use operator::plugin::Plugin;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Plugin::parse().run()
+}
