@@ -12,7 +12,7 @@ use crate::unreadable;
 use ::pipeline::scaling::Policy;
 use control::Condition as Kind;
 use crds::condition::find;
-use crds::pipeline::{Transition, TransitionKind};
+use crds::pipeline::{Transition, TransitionKind, TransitionStep};
 use crds::scaling::ScalingPolicyStatus;
 use crds::{ScalingPolicy, StreamPipeline};
 use jiff::Timestamp;
@@ -162,7 +162,7 @@ impl Look<'_> {
         let mut memory = self.remember(replicas);
         memory.history.notice(self.now, replicas);
         let situation = standing(&pipeline);
-        memory.time(&pipeline, situation.is_none());
+        memory.time(&pipeline, situation.is_none(), self.now);
         let result = match situation {
             Some(situation) => {
                 // What the pods counted before they were replaced is not compared with what comes.
@@ -322,12 +322,17 @@ impl Memory {
     }
 
     /// Measures how long a pipeline is not live when its number of pods changes.
-    fn time(&mut self, pipeline: &StreamPipeline, settled: bool) {
+    fn time(&mut self, pipeline: &StreamPipeline, settled: bool, now: Timestamp) {
         let status = pipeline.status.as_ref();
         let scaling =
             |change: &&Transition| matches!(change.kind, TransitionKind::Scale | TransitionKind::Handover);
         if let Some(change) = status.and_then(|status| status.transition.as_ref()).filter(scaling) {
-            self.changing_since = Some(change.started_at.0);
+            match change.step {
+                // The old pods work until the new ones claim, which may begin and end between two looks.
+                TransitionStep::StandingBy => self.changing_since = Some(now),
+                TransitionStep::Promoting => drop(self.changing_since.get_or_insert(now)),
+                _ => self.changing_since = Some(change.started_at.0),
+            }
         } else if let Some(began) = self.changing_since.filter(|_| settled) {
             let ready = status.and_then(|status| find(&status.conditions, Kind::Ready));
             let Some(ready) = ready.filter(|ready| ready.status == "True") else { return };

@@ -56,6 +56,27 @@ fn the_config_map_holds_the_script_for_every_kind() {
 }
 
 #[test]
+fn a_policy_is_degraded_only_when_somebody_has_to_act() {
+    for (kind, reason, expected) in [
+        ("ScalingActive", "ValidMetricFound", "Healthy"),
+        ("ScalingActive", "MetricsUnavailable", "Healthy"),
+        ("ScalingActive", "TargetChanging", "Healthy"),
+        ("ScalingActive", "TargetSuspended", "Suspended"),
+        ("ScalingActive", "Suspended", "Suspended"),
+        ("ScalingActive", "TargetNotFound", "Degraded"),
+        ("ScalingActive", "ConflictingPolicies", "Degraded"),
+    ] {
+        let text = format!(
+            "{{metadata: {{generation: 2}}, status: {{observedGeneration: 2, conditions: [{{type: {kind}, status: 'False', reason: {reason}}}]}}}}"
+        );
+        let object = serde_saphyr::from_str(&text).expect("an object");
+        assert_eq!(health(&object).0, expected, "{reason}");
+    }
+    let invalid = "{metadata: {generation: 2}, status: {observedGeneration: 2, conditions: [{type: ScalingActive, status: 'False', reason: ConfigInvalid}, {type: Stalled, status: 'True', reason: ConfigInvalid}]}}";
+    assert_eq!(health(&serde_saphyr::from_str(invalid).expect("an object")).0, "Degraded");
+}
+
+#[test]
 fn an_object_that_nobody_has_seen_is_not_healthy() {
     for text in
         ["{metadata: {generation: 1}}", "{metadata: {generation: 1}, status: {observedGeneration: -1}}"]
