@@ -43,6 +43,10 @@ const MANIFESTS: &[(&str, &str)] = &[
         "bad-expressions.yaml:14:11: spec.steps[1].filter.expression: `evnt` is not known; did you mean `event`?",
     ),
     (
+        "affinity.yaml",
+        "affinity.yaml:13:17: spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[1].matchExpressions[0]: operator `In` needs `values`, at least one",
+    ),
+    (
         "names.yaml",
         "names.yaml:3:18: metadata.name: `this-name-has-more-than-forty-characters-in-it` has 46 characters, at most 40 are allowed",
     ),

@@ -3,6 +3,7 @@
 //! Everything is made for one generation and named after it, except what all generations of a pipeline share: the
 //! ServiceAccount, the headless Service and the Job that deletes internal topics.
 
+mod affinity;
 mod network;
 mod pod;
 mod size;

@@ -9,6 +9,7 @@
 //! ```
 
 mod access;
+mod affinity;
 mod build;
 pub(crate) mod compatibility;
 mod connector;

@@ -5,6 +5,7 @@
 //! Unions are structs of optional blocks of which exactly one is set; durations stay the text that the user wrote.
 //! A field whose feature does not exist is absent, never accepted and ignored.
 
+pub mod affinity;
 pub mod defaults;
 mod delivery;
 mod duration;
@@ -18,6 +19,7 @@ mod step;
 mod window;
 pub mod wire;
 
+pub use affinity::Affinity;
 pub use delivery::{Checkpoint, CheckpointStorage, DeliveryGuarantee, StartFrom};
 pub use duration::{Duration, DurationError};
 pub use kafka::{KafkaAccess, KafkaSasl, KafkaTls, KafkaTopic, SaslMechanism};

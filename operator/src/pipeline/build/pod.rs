@@ -1,7 +1,7 @@
 //! The pods: the workers of a generation, and the Job that deletes internal topics. Both run under the restricted
 //! standard of pod security: not root, nothing writable but /tmp, no capability, no token.
 
-use super::{Error, cleanup_name, labels, metadata, shared_name, size};
+use super::{Error, affinity, cleanup_name, labels, metadata, shared_name, size};
 use crate::pipeline::observe::Observed;
 use crate::pipeline::validate::Desired;
 use crate::pipeline::{GENERATION_LABEL, references};
@@ -74,6 +74,7 @@ pub(super) fn cleanup_job(observed: &Observed, number: u64, settings: &Settings)
     pod.restart_policy = Some("Never".to_owned());
     pod.node_selector = Some(spec.node_selector.clone()).filter(|selector| !selector.is_empty());
     pod.tolerations = tolerations(spec);
+    pod.affinity = spec.affinity.as_ref().and_then(affinity::of_cleanup);
     pod.image_pull_secrets = pull_secrets(spec);
     for container in &mut pod.containers {
         container.args = Some(["cleanup", "--generation-file", FILE_PATH].map(str::to_owned).into());
@@ -150,6 +151,7 @@ fn pod_spec(
 fn place(pod: &mut PodSpec, spec: &StreamPipelineSpec, pod_labels: &BTreeMap<String, String>) {
     pod.node_selector = Some(spec.node_selector.clone()).filter(|selector| !selector.is_empty());
     pod.tolerations = tolerations(spec);
+    pod.affinity = spec.affinity.as_ref().map(affinity::of_workers);
     pod.priority_class_name.clone_from(&spec.priority_class_name);
     pod.topology_spread_constraints = Some(spread(spec, pod_labels));
 }

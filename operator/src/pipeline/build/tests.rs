@@ -146,6 +146,91 @@ fn the_secret_of_a_mask_is_mounted() {
     assert_eq!(salt.optional, Some(true));
 }
 
+/// Every word that `affinity` has.
+const AFFINITY: &str = "
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+      - matchExpressions:
+          - {key: kubernetes.io/arch, operator: In, values: [amd64, arm64]}
+          - {key: node-role.kubernetes.io/control-plane, operator: DoesNotExist}
+          - {key: cores, operator: Gt, values: ['7']}
+          - {key: cores, operator: Lt, values: ['65']}
+        matchFields:
+          - {key: metadata.name, operator: NotIn, values: [node-1]}
+      - matchFields:
+          - {key: metadata.name, operator: In, values: [node-2.example.com]}
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      preference:
+        matchExpressions:
+          - {key: disk, operator: Exists}
+          - {key: disk, operator: NotIn, values: [slow, '']}
+podAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    - topologyKey: topology.kubernetes.io/zone
+      labelSelector: {matchLabels: {strimzi.io/cluster: my-kafka}}
+      namespaces: [kafka]
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 1
+      podAffinityTerm:
+        topologyKey: topology.kubernetes.io/region
+        labelSelector: {}
+        namespaceSelector: {matchExpressions: [{key: team, operator: Exists}]}
+        mismatchLabelKeys: [team]
+podAntiAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    - topologyKey: kubernetes.io/hostname
+      labelSelector: {matchLabels: {weir.dev/pipeline: clicks}}
+      matchLabelKeys: [weir.dev/generation]
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 50
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchExpressions:
+            - {key: app, operator: In, values: [noisy]}
+            - {key: app, operator: NotIn, values: [quiet]}
+            - {key: batch, operator: DoesNotExist}
+        namespaceSelector: {}
+";
+
+fn with_affinity(observed: Observed) -> Observed {
+    edited(observed, |pipeline| {
+        pipeline.spec.affinity = Some(serde_saphyr::from_str(AFFINITY).expect("an affinity"));
+    })
+}
+
+#[test]
+fn the_stateful_set_of_a_pipeline_with_affinity() {
+    insta::assert_yaml_snapshot!(started(&with_affinity(created())).stateful_set);
+}
+
+#[test]
+fn affinity_reaches_the_pods_word_by_word() {
+    let written: serde_json::Value = serde_saphyr::from_str(AFFINITY).expect("an affinity");
+    let affinity = pod(&with_affinity(created())).affinity.expect("an affinity");
+    assert_eq!(serde_json::to_value(affinity).expect("encodes"), written);
+    assert_eq!(pod(&created()).affinity, None);
+}
+
+#[test]
+fn the_job_that_deletes_internal_topics_runs_on_the_nodes_of_the_pipeline() {
+    let job = |observed: Observed| {
+        let deleted = edited(observed, |pipeline| {
+            pipeline.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(crate::pipeline::fixture::noon()));
+        });
+        let removed = carried_out(deleted.clone(), &decide(&deleted));
+        let Some(Work::Clean(job)) = work(&removed).into_iter().next() else { panic!("a job") };
+        job.spec.and_then(|spec| spec.template.spec).expect("a pod").affinity
+    };
+    let affinity = job(live(with_affinity(created()), 1)).expect("an affinity");
+    assert_eq!(affinity.node_affinity, pod(&with_affinity(created())).affinity.expect("one").node_affinity);
+    assert_eq!((affinity.pod_affinity, affinity.pod_anti_affinity), (None, None));
+    assert_eq!(job(live(created(), 1)), None);
+}
+
 #[test]
 fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
     let observed = edited(created(), |pipeline| {

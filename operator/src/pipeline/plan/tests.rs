@@ -3,7 +3,7 @@
 use super::{Action, Phase};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
-    after, carried_out, created, decide, edited, live, of, status, with_pods, without_pods,
+    after, carried_out, created, decide, desired, edited, live, of, status, with_pods, without_pods,
 };
 use crate::pipeline::observe::{Cleanup, Observed, Trouble};
 use crate::pods::{Address, Instruction};
@@ -243,6 +243,23 @@ fn a_restart_is_a_next_generation_of_the_same_revision() {
         Phase::Changing,
         "another text is another restart"
     );
+}
+
+#[test]
+fn another_place_to_run_leaves_the_plan_and_is_handed_over() {
+    let before = live(created(), 1);
+    let moved = edited(before.clone(), |pipeline| {
+        let affinity = serde_json::json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"weir.dev/pipeline": "clicks"}}},
+        ]}});
+        pipeline.spec.affinity = Some(serde_json::from_value(affinity).expect("an affinity"));
+    });
+    let (old, new) = (desired(&before).expect("valid"), desired(&moved).expect("valid"));
+    assert_eq!(old.plan_hash, new.plan_hash);
+    assert_ne!(old.revision_hash, new.revision_hash, "the pods are others");
+    let (observed, decision) = walk(moved);
+    assert_eq!(step(&observed), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(2)]);
 }
 
 #[test]

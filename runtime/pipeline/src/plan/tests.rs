@@ -273,6 +273,10 @@ fn the_hash_is_of_the_meaning_alone() {
         ),
         (
             "spec:\n  kafka",
+            "spec:\n  affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: host, labelSelector: {}}]}}\n  kafka",
+        ),
+        (
+            "spec:\n  kafka",
             "spec:\n  commitInterval: 1s\n  checkpoint: {interval: 10s}\n  startFrom: Latest\n  kafka",
         ),
         ("kafka:9092", "other:9093,more:9092"),

@@ -2,8 +2,8 @@
 
 use super::pod::TextMap;
 use super::{
-    Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, SideSink, SinkSpec, Size,
-    SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
+    Affinity, Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, SideSink, SinkSpec,
+    Size, SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,10 @@ pub struct StreamPipelineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
+    /// Nodes and other pods that the pods need, prefer or avoid; none by default. It has the words and the meaning of
+    /// `affinity` of a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// How the pods spread over zones or other groups of nodes, at most 8; by default over nodes, as far as there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["topologyKey"]))]

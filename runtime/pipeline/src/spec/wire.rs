@@ -3,6 +3,7 @@
 //! The schema is the one that the CRDs carry, so that what the API server accepts and what `weir lint` accepts cannot
 //! drift apart. Only the words of JSON Schema that the spec types use are understood.
 
+use super::affinity::{LABEL_KEY, LABEL_VALUE, NODE_NAME};
 use super::{ScalingPolicySpec, StreamPipelineSpec, StreamWindowSpec};
 use crate::problem::{Path, PathPart, ProblemKind, closest, suggest};
 use serde_json::Value;
@@ -255,6 +256,13 @@ fn explain_pattern(pattern: &str) -> String {
             "it starts with a letter or `_` and goes on with letters, digits and `_`"
         }
         r"^(0\.[0-9]*[1-9][0-9]*|1(\.0+)?)$" => "a health is a text from `0.1` to `1`, such as `0.8`",
+        LABEL_KEY => {
+            "the key of a label is a name of at most 63 letters, digits, `-`, `_` and `.`, or a DNS name, `/` and such a name"
+        }
+        LABEL_VALUE => {
+            "the value of a label is made of letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"
+        }
+        NODE_NAME => "the name of a node is a DNS name: lower-case letters, digits, `-` and `.`",
         r"^file:///.*$" => "a storage is a directory as `file:///path`",
         p if p.starts_with(DURATION) => {
             "a duration is whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"
