@@ -107,7 +107,7 @@ pub struct StreamPipelineSpec {
     #[serde(default, skip_serializing_if = "TextMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub pod_annotations: TextMap,
-    /// How a change of the pipeline replaces its pods; the default is `type: Recreate`.
+    /// How a change of the pipeline replaces its pods; the default is `type: Handover`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_strategy: Option<UpdateStrategy>,
 }
