@@ -14,7 +14,7 @@ all_checks() {
   phase 'sample against its oracle' 2m e2e/expected/check "$(program weir)"
   model_short
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
-  phase 'simulation: no defence' 2m "$(program simulate)" --seeds 200 --mutants
+  phase 'simulation: no defence' 2m "$(program simulate)" --seeds 3000 --mutants
   cluster_is_up
   check_kafka
   phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \
