@@ -108,13 +108,10 @@ impl Map {
                 }
                 self.text.clear();
                 write_value(&flow.frame, &flow.batch, value, &mut self.text);
-                let old = flow.batch.value(row as usize).map_or(0, <[u8]>::len);
-                let bytes = flow.batch.record_bytes(row as usize) - old + self.text.len();
-                if bytes > RECORD_BYTES_MAX {
-                    round.refuse(out, &self.name, &too_large(bytes), origin);
+                if let Err(fault) = push_with_value(&mut made, &flow.batch, row as usize, &self.text) {
+                    round.refuse(out, &self.name, &fault, origin);
                     continue;
                 }
-                push_with_value(&mut made, &flow.batch, row as usize, &self.text);
             }
             origins.push(origin as u32);
         }
@@ -123,14 +120,26 @@ impl Map {
 }
 
 #[cold]
-pub(super) fn too_large(bytes: usize) -> Fault {
+fn too_large(bytes: usize) -> Fault {
     let message = format!("the new record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
     Fault::new(Reason::RecordTooLarge, message)
 }
 
-pub(super) fn push_with_value(to: &mut RecordBatch, batch: &RecordBatch, row: usize, value: &[u8]) {
+/// Adds the record with another value, unless that makes it too large.
+pub(super) fn push_with_value(
+    to: &mut RecordBatch,
+    batch: &RecordBatch,
+    row: usize,
+    value: &[u8],
+) -> Result<(), Fault> {
+    let old = batch.value(row).map_or(0, <[u8]>::len);
+    let bytes = batch.record_bytes(row) - old + value.len();
+    if bytes > RECORD_BYTES_MAX {
+        return Err(too_large(bytes));
+    }
     let record = &batch.records()[row];
     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
     to.push(NewRecord { offset, timestamp_ms, key: batch.key(row), value: Some(value) });
     batch.headers(row).for_each(|(name, value)| to.push_header(name, value));
+    Ok(())
 }

@@ -8,9 +8,9 @@
 mod method;
 mod text;
 
-use super::map::{Remake, push_with_value, too_large};
+use super::map::{Remake, push_with_value};
 use crate::column::{Frame, Projection};
-use crate::dead_letter::{Fault, RECORD_BYTES_MAX, Reason};
+use crate::dead_letter::{Fault, Reason};
 use crate::effect::Effects;
 use crate::plan::{Mask, MaskKey, NodeId};
 use crate::record::RecordBatch;
@@ -92,12 +92,10 @@ impl MaskStep {
                 round.refuse(out, &self.name, &fault, origin);
                 continue;
             }
-            let bytes = flow.batch.record_bytes(at) - value.len() + self.text.len();
-            if bytes > RECORD_BYTES_MAX {
-                round.refuse(out, &self.name, &too_large(bytes), origin);
+            if let Err(fault) = push_with_value(&mut made, &flow.batch, at, &self.text) {
+                round.refuse(out, &self.name, &fault, origin);
                 continue;
             }
-            push_with_value(&mut made, &flow.batch, at, &self.text);
             origins.push(origin as u32);
         }
         (made, origins)
