@@ -11,7 +11,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name under which the operator owns fields of objects.
 pub const FIELD_MANAGER: &str = "weir-operator";
@@ -98,7 +98,7 @@ impl Context {
 
     /// Says in an event that the reconciles of an object fail again and again: its status may be what cannot be written.
     /// Said when it has failed some times, and each time that has doubled.
-    pub async fn complain(&self, key: &str, about: &ObjectReference, error: &(dyn std::error::Error + Sync)) {
+    async fn complain(&self, key: &str, about: &ObjectReference, error: &(dyn std::error::Error + Sync)) {
         let failures =
             self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(key).map_or(1, |n| n + 1);
         if failures < FAILURES_TO_SAY || !failures.is_power_of_two() {
@@ -115,8 +115,23 @@ impl Context {
         publish(&self.recorder, &event, about).await;
     }
 
+    /// Counts a reconcile of `key` that began then, and says so when its failures do not end.
+    pub async fn conclude<T, E: std::error::Error + Sync>(
+        &self,
+        (kind, key): (&'static str, &str),
+        about: &ObjectReference,
+        began: Instant,
+        result: &Result<T, E>,
+    ) {
+        self.metrics.reconciled(kind, result.is_ok(), began.elapsed());
+        match result {
+            Ok(_) => self.succeeded(key),
+            Err(error) => self.complain(key, about, error).await,
+        }
+    }
+
     /// The failures of `key` are over.
-    pub fn succeeded(&self, key: &str) {
+    fn succeeded(&self, key: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 

@@ -65,11 +65,7 @@ pub async fn reconcile(
 ) -> Result<Action, Error> {
     let began = Instant::now();
     let result = step(&object, &context).await;
-    context.metrics.reconciled("StreamPipeline", result.is_ok(), began.elapsed());
-    match &result {
-        Ok(_) => context.succeeded(&key(&object)),
-        Err(error) => context.complain(&key(&object), &object.object_ref(&()), error).await,
-    }
+    context.conclude(("StreamPipeline", &key(&object)), &object.object_ref(&()), began, &result).await;
     result
 }
 

@@ -55,11 +55,7 @@ pub async fn reconcile(
 ) -> Result<Action, Error> {
     let began = Instant::now();
     let result = step(&object, &context).await;
-    context.shared.metrics.reconciled("StreamWindow", result.is_ok(), began.elapsed());
-    match &result {
-        Ok(()) => context.shared.succeeded(&key(&object)),
-        Err(error) => context.shared.complain(&key(&object), &object.object_ref(&()), error).await,
-    }
+    context.shared.conclude(("StreamWindow", &key(&object)), &object.object_ref(&()), began, &result).await;
     result.map(|()| Action::requeue(LOOK_AGAIN))
 }
 

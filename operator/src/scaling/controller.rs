@@ -80,11 +80,7 @@ pub async fn reconcile(
 ) -> Result<Action, Error> {
     let began = Instant::now();
     let result = step(&object, &context, Timestamp::now()).await;
-    context.shared.metrics.reconciled("ScalingPolicy", result.is_ok(), began.elapsed());
-    match &result {
-        Ok(()) => context.shared.succeeded(&key(&object)),
-        Err(error) => context.shared.complain(&key(&object), &object.object_ref(&()), error).await,
-    }
+    context.shared.conclude(("ScalingPolicy", &key(&object)), &object.object_ref(&()), began, &result).await;
     result.map(|()| Action::requeue(LOOK_AGAIN))
 }
 

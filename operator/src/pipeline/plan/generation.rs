@@ -81,8 +81,7 @@ impl Planner<'_> {
         });
         // All its units were cut, or are live: it held every journal.
         let cut = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
-        let live =
-            generation.is_some_and(|generation| generation.every_unit(|unit| unit.state == UnitState::Live));
+        let live = generation.is_some_and(Generation::is_live);
         let before = if (cut || live) && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
         let before = before.into_iter().filter(|prior| prior.generation != number);
         last.into_iter().chain(before).take(PRIORS_MAX).collect()
@@ -141,6 +140,11 @@ impl Generation {
             report.is_some_and(|report| report.every_unit(&good))
         });
         all && units > 0
+    }
+
+    /// Every unit is at work: it holds every journal.
+    pub(super) fn is_live(&self) -> bool {
+        self.every_unit(|unit| unit.state == UnitState::Live)
     }
 
     /// A pod may be at work: a unit says that it is, or a pod that runs says nothing.

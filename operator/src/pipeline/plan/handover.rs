@@ -14,11 +14,10 @@ impl Planner<'_> {
     /// The plan stays as it is, every unit of the old pods is at work, and the user has nothing against pods beside them.
     pub(super) fn may_hand_over(&self, number: u64, desired: &Desired) -> bool {
         let works = self.intent.promoted && self.intent.drained.is_none();
-        let live = |generation: &Generation| generation.every_unit(|unit| unit.state == UnitState::Live);
         desired.handover
             && works
             && self.has_plan_of(number, desired)
-            && self.observed.generation(number).is_some_and(|old| live(old) && !old.is_overtaken())
+            && self.observed.generation(number).is_some_and(|old| old.is_live() && !old.is_overtaken())
     }
 
     fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
@@ -89,10 +88,7 @@ impl Planner<'_> {
     /// goes, and an older one when all its journals are claimed by the newest, which has superseded it.
     pub(super) fn sweep(&mut self) {
         let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else { return };
-        let all_claimed = self
-            .observed
-            .generation(number)
-            .is_some_and(|current| current.every_unit(|unit| unit.state == UnitState::Live));
+        let all_claimed = self.observed.generation(number).is_some_and(Generation::is_live);
         let over = |other: &&Generation| match other.number {
             newer if newer > number => !other.may_have_claimed(),
             older if older < number => all_claimed,

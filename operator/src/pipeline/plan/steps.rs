@@ -125,10 +125,7 @@ impl Planner<'_> {
     /// The pods take over. They are told at every look, until every unit is live.
     pub(super) fn promote(&mut self) -> Phase {
         let Some(number) = self.intent.generation else { return Phase::Changing };
-        if self
-            .current()
-            .is_some_and(|generation| generation.every_unit(|unit| unit.state == UnitState::Live))
-        {
+        if self.current().is_some_and(Generation::is_live) {
             self.intent.transition = None;
             return self.settle();
         }
