@@ -66,6 +66,7 @@ metadata: {{name: {name}}}
 spec:
   kafka:
 {access}  replicas: {replicas}
+  resources: {{requests: {{cpu: 50m, memory: 128Mi}}, limits: {{cpu: 500m, memory: 1Gi}}}}
   checkpoint: {{interval: 10s}}
   sources:
     - name: numbers

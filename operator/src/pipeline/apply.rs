@@ -190,6 +190,8 @@ impl Executor<'_> {
                 "resize"
             }
             Work::Remove(name) => {
+                // The StatefulSet goes last: as long as it is there, this is done again.
+                self.remove::<PodDisruptionBudget>("PodDisruptionBudget", name.clone()).await?;
                 self.remove::<StatefulSet>("StatefulSet", name).await?;
                 "remove"
             }

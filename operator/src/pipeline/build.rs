@@ -23,7 +23,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub enum Work {
     Start(Box<Manifests>),
     /// See [`Action::Resize`]: name of the StatefulSet and number of pods.
     Resize(String, i32),
-    /// See [`Action::Remove`]: name of the StatefulSet.
+    /// See [`Action::Remove`]: name of the StatefulSet and of what protects its pods.
     Remove(String),
     /// See [`Action::Tell`].
     Tell(Vec<Address>, Instruction),
@@ -60,7 +60,7 @@ pub struct Manifests {
     pub service_account: ServiceAccount,
     /// Gives the pods names.
     pub service: Service,
-    /// Lets a node be drained pod by pod.
+    /// Lets a node be drained pod by pod; removed before the StatefulSet is.
     pub disruption_budget: PodDisruptionBudget,
     /// Keeps others from the control API; none when the operator was told to make none.
     pub network_policy: Option<NetworkPolicy>,
@@ -149,7 +149,7 @@ fn manifests(
     Ok(Manifests {
         service_account: service_account(&observed.pipeline)?,
         service: service(&observed.pipeline)?,
-        disruption_budget: disruption_budget(&observed.pipeline)?,
+        disruption_budget: disruption_budget(&observed.pipeline, number)?,
         network_policy: network::policy(&observed.pipeline, settings)?,
         config_map: if exists { None } else { Some(config_map(observed, desired, number, priors)?) },
         stateful_set: stateful_set_of(observed, desired, number, settings)?,
@@ -205,14 +205,15 @@ fn service(pipeline: &StreamPipeline) -> Result<Service, Error> {
     })
 }
 
-/// A node is drained one pod at a time: each pod that goes finishes its commit, and its units wait until it is back.
-fn disruption_budget(pipeline: &StreamPipeline) -> Result<PodDisruptionBudget, Error> {
+/// A node is drained one pod at a time: each pod that goes finishes its commit, and its units wait until it is back. One for
+/// each generation: pods in standby are not ready, and must not be counted among those that are missing.
+fn disruption_budget(pipeline: &StreamPipeline, number: u64) -> Result<PodDisruptionBudget, Error> {
     let name = pipeline.name_any();
     Ok(PodDisruptionBudget {
-        metadata: metadata(pipeline, shared_name(&name), None)?,
+        metadata: metadata(pipeline, stateful_set(&name, number), Some(number))?,
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(all_pods(&name)),
+            selector: Some(pods_of(&name, number)),
             // A pod that is not ready protects nothing, and must not keep a node from being drained.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
@@ -221,15 +222,12 @@ fn disruption_budget(pipeline: &StreamPipeline) -> Result<PodDisruptionBudget, E
     })
 }
 
-/// The workers of all generations, without the Job that deletes internal topics.
-fn all_pods(pipeline: &str) -> LabelSelector {
+/// The workers of one generation.
+fn pods_of(pipeline: &str, number: u64) -> LabelSelector {
+    let labels = [(PIPELINE_LABEL, pipeline.to_owned()), (GENERATION_LABEL, number.to_string())];
     LabelSelector {
-        match_labels: Some(BTreeMap::from([(PIPELINE_LABEL.to_owned(), pipeline.to_owned())])),
-        match_expressions: Some(vec![LabelSelectorRequirement {
-            key: GENERATION_LABEL.to_owned(),
-            operator: "Exists".to_owned(),
-            values: None,
-        }]),
+        match_labels: Some(labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ..LabelSelector::default()
     }
 }
 
@@ -306,10 +304,6 @@ fn stateful_set_of(
     settings: &Settings,
 ) -> Result<StatefulSet, Error> {
     let name = observed.name();
-    let selector = BTreeMap::from([
-        (PIPELINE_LABEL.to_owned(), name.clone()),
-        (GENERATION_LABEL.to_owned(), number.to_string()),
-    ]);
     Ok(StatefulSet {
         metadata: metadata(&observed.pipeline, stateful_set(&name, number), Some(number))?,
         spec: Some(StatefulSetSpec {
@@ -317,7 +311,7 @@ fn stateful_set_of(
             // Every pod owns its units from the start; none waits for another.
             pod_management_policy: Some("Parallel".to_owned()),
             service_name: Some(shared_name(&name)),
-            selector: LabelSelector { match_labels: Some(selector), ..LabelSelector::default() },
+            selector: pods_of(&name, number),
             // A change of the pods is a new generation with a StatefulSet of its own.
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("OnDelete".to_owned()),

@@ -1,13 +1,14 @@
 //! Who may open connections to the pods.
 
-use super::{Error, all_pods, metadata, shared_name};
+use super::{Error, metadata, shared_name};
+use crate::pipeline::{GENERATION_LABEL, PIPELINE_LABEL};
 use crate::settings::Settings;
 use control::generation::Ports;
 use crds::StreamPipeline;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -46,6 +47,18 @@ fn rule(port: u16, from: Option<NetworkPolicyPeer>) -> NetworkPolicyIngressRule 
             port: Some(IntOrString::Int(i32::from(port))),
             protocol: Some("TCP".to_owned()),
             end_port: None,
+        }]),
+    }
+}
+
+/// The workers of all generations, without the Job that deletes internal topics.
+fn all_pods(pipeline: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(BTreeMap::from([(PIPELINE_LABEL.to_owned(), pipeline.to_owned())])),
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: GENERATION_LABEL.to_owned(),
+            operator: "Exists".to_owned(),
+            values: None,
         }]),
     }
 }
