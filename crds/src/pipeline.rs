@@ -79,6 +79,9 @@ pub struct StreamPipelineStatus {
     /// The drain that ended with all state durable and was not resumed: why a suspended pipeline may have no pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
+    /// What was wanted, could not take over, and was taken back; it is not tried again until something else is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
     /// Generations whose workers may still write the journals, newest first, back to the last one that was live with
     /// every unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,6 +136,7 @@ impl Default for StreamPipelineStatus {
             references: Vec::new(),
             transition: None,
             drained: None,
+            rolled_back: None,
             priors: Vec::new(),
             sinks: Vec::new(),
             lag: None,
@@ -180,7 +184,7 @@ pub enum TransitionKind {
     /// The pods are replaced by those of the next generation, because what they run or how they are made has changed, or
     /// because the annotation `weir.dev/restartedAt` asks for it.
     Recreate,
-    /// Pods of the next generation, with the same plan, take over from those that work.
+    /// Pods of the next generation take over from those that work.
     Handover,
     /// The pods are replaced by more or fewer.
     Scale,
@@ -217,6 +221,18 @@ pub struct Drained {
     pub id: String,
     /// The generation whose pods were drained.
     pub generation: u64,
+}
+
+/// A change that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolledBack {
+    /// The generation that could not take over.
+    pub generation: u64,
+    /// Hash of what was wanted.
+    pub hash: String,
+    /// What kept it from taking over.
+    pub message: String,
 }
 
 /// A generation before the newest.

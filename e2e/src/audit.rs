@@ -57,6 +57,7 @@ impl Topics {
 
     /// The manifest of the audited pipeline; `access` is what stands under `spec.kafka`.
     pub fn manifest(&self, name: &str, access: &str, replicas: u32) -> String {
+        // Twice the pods have to fit on a node of two cores, beside others.
         let Self { input, passed, counts, late, dead } = self;
         let access: String = access.lines().map(|line| format!("    {line}\n")).collect();
         format!(

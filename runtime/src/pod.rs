@@ -60,6 +60,8 @@ pub struct Report {
     pub oldest_snapshot_ms: Option<i64>,
     /// The same over its units that have committed something since; none when there is no such unit.
     pub oldest_unsaved_ms: Option<i64>,
+    /// Its units that have committed have durable state of their own plan.
+    pub settled: bool,
     /// The highest generation in any journal that it reads.
     pub newest_generation: Option<u64>,
     /// Another plan or placement claimed under our generation number.

@@ -48,6 +48,7 @@ pub fn pod_status(served: &Served, secrets: Vec<SecretStatus>, now_ms: i64) -> P
         windows: windows(&reports),
         last_commit_ms: reports.iter().filter_map(|r| r.last_commit_ms).max(),
         oldest_snapshot_ms: oldest_snapshot(&reports),
+        settled: Some(!reports.is_empty() && reports.iter().all(|report| report.settled)),
         worker_restarts: reports.iter().map(|r| r.restarts).sum(),
         problems,
         secrets,

@@ -54,13 +54,11 @@ impl Fleet {
         }
     }
 
-    /// Another number of pods.
-    pub fn rescale(&mut self, replicas: u32) -> anyhow::Result<()> {
+    /// The pods, whose pipeline can be changed.
+    pub fn pods(&mut self) -> anyhow::Result<&mut Pods> {
         match self {
-            Self::Processes(_) => {
-                anyhow::bail!("plain workers have no operator that could change their number")
-            }
-            Self::Pods(pods) => pods.rescale(replicas),
+            Self::Processes(_) => anyhow::bail!("plain workers have no operator that could change them"),
+            Self::Pods(pods) => Ok(pods),
         }
     }
 

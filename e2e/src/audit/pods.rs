@@ -57,15 +57,27 @@ impl Pods {
 
     /// Asks for another number of pods, and waits until they have taken over.
     pub fn rescale(&mut self, replicas: u32) -> anyhow::Result<()> {
-        let name = format!("streampipeline/{}", self.pipeline);
-        let patch = format!("{{\"spec\": {{\"replicas\": {replicas}}}}}");
-        let generation = "jsonpath={.metadata.generation}";
-        let patched = ["patch", &name, "--namespace", &self.namespace, "--type=merge", "--patch", &patch];
-        let generation = kubectl(&[&patched[..], &["-o", generation]].concat())?;
-        let seen = format!("--for=jsonpath={{.status.observedGeneration}}={}", generation.trim());
-        kubectl(&["wait", "--namespace", &self.namespace, &seen, "--timeout=30s", &name])?;
+        self.replace("/spec/replicas", &replicas.to_string())?;
         self.replicas = replicas;
         self.wait_ready()
+    }
+
+    /// Asks for another plan that computes the same, and waits until its pods have taken over.
+    pub fn upgrade(&mut self, number: u32) -> anyhow::Result<()> {
+        let expression = format!("\"event.n % 10 != 3 && event.n >= -{number}\"");
+        self.replace("/spec/steps/0/filter/expression", &expression)?;
+        self.wait_ready()
+    }
+
+    /// Changes a field of the pipeline, and waits until the operator has seen it.
+    fn replace(&self, path: &str, value: &str) -> anyhow::Result<()> {
+        let patch = format!("[{{\"op\": \"replace\", \"path\": \"{path}\", \"value\": {value}}}]");
+        let name = format!("streampipeline/{}", self.pipeline);
+        let generation = "jsonpath={.metadata.generation}";
+        let patched = ["patch", &name, "--namespace", &self.namespace, "--type=json", "--patch", &patch];
+        let generation = kubectl(&[&patched[..], &["-o", generation]].concat())?;
+        let seen = format!("--for=jsonpath={{.status.observedGeneration}}={}", generation.trim());
+        kubectl(&["wait", "--namespace", &self.namespace, &seen, "--timeout=30s", &name]).map(drop)
     }
 
     /// Looks at what the processes have taken since each of them began; those that are just not there are passed over.

@@ -53,6 +53,9 @@ struct Arguments {
     /// Changes of the number of pods, between 1 and 4.
     #[arg(long, default_value_t = 0, requires = "pods")]
     rescales: u32,
+    /// Changes of the plan to one that computes the same.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    upgrades: u32,
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
@@ -74,6 +77,8 @@ enum Moment {
     BrokerRestart,
     /// So many pods from now on.
     Rescale(u32),
+    /// Another plan, the so many-th.
+    Upgrade(u32),
     /// One of the commands.
     Command(usize),
 }
@@ -106,8 +111,10 @@ fn main() -> anyhow::Result<()> {
         done.broker,
         done.commands
     );
-    if !done.rescales.is_empty() {
-        println!("audit: {}", paused(&advances, &done.rescales));
+    for (what, changes) in [("rescales", &done.rescales), ("upgrades", &done.upgrades)] {
+        if !changes.is_empty() {
+            println!("audit: {} {what}, {}", changes.len(), paused(&advances, changes));
+        }
     }
     let memory = fleet.look_at_memory()?;
     fleet.stop()?;
@@ -163,17 +170,17 @@ struct Done {
     commands: u32,
     /// From the wish to its being fulfilled.
     rescales: Vec<(Instant, Instant)>,
+    upgrades: Vec<(Instant, Instant)>,
 }
 
 /// How long the output stood still for hand-overs, over partitions and hand-overs.
-fn paused(advances: &Advances, rescales: &[(Instant, Instant)]) -> String {
+fn paused(advances: &Advances, changes: &[(Instant, Instant)]) -> String {
     let mut pauses: Vec<Duration> =
-        rescales.iter().flat_map(|(from, to)| advances.longest(*from, *to)).collect();
+        changes.iter().flat_map(|(from, to)| advances.longest(*from, *to)).collect();
     pauses.sort();
     let ms = |of| quantile(&pauses, of).as_millis();
     format!(
-        "{} rescales, output of a partition stood still for {} ms (p50), {} ms (p95), {} ms (longest)",
-        rescales.len(),
+        "output of a partition stood still for {} ms (p50), {} ms (p95), {} ms (longest)",
         ms(0.5),
         ms(0.95),
         ms(1.0)
@@ -216,17 +223,24 @@ fn plan(arguments: &Arguments) -> Vec<Moment> {
     if arguments.restart_broker.is_some() {
         moments.insert(moments.len() / 2, Moment::BrokerRestart);
     }
-    for index in 0..arguments.rescales {
-        // From few to many and back.
-        let replicas = [4, 1, 3, 2][index as usize % 4];
-        let at = (index as usize + 1) * moments.len() / (arguments.rescales as usize + 1);
-        moments.insert(at.min(moments.len()), Moment::Rescale(replicas));
-    }
+    // From few to many and back.
+    let rescales = (0..arguments.rescales).map(|index| Moment::Rescale([4, 1, 3, 2][index as usize % 4]));
+    spread(&mut moments, rescales.collect());
+    spread(&mut moments, (1..=arguments.upgrades).map(Moment::Upgrade).collect());
     let (strikes, commands) = (moments.len(), arguments.commands.len());
     for index in 0..commands {
         moments.insert((index + 1) * strikes / commands + index, Moment::Command(index));
     }
     moments
+}
+
+/// Puts moments evenly between those that there are.
+fn spread(moments: &mut Vec<Moment>, new: Vec<Moment>) {
+    let (count, total) = (new.len(), moments.len());
+    for (index, moment) in new.into_iter().enumerate() {
+        let at = (index + 1) * total / (count + 1) + index;
+        moments.insert(at.min(moments.len()), moment);
+    }
 }
 
 fn strike(
@@ -263,8 +277,13 @@ fn strike(
         }
         Moment::Rescale(replicas) => {
             let asked = Instant::now();
-            fleet.rescale(replicas)?;
+            fleet.pods()?.rescale(replicas)?;
             done.rescales.push((asked, Instant::now()));
+        }
+        Moment::Upgrade(number) => {
+            let asked = Instant::now();
+            fleet.pods()?.upgrade(number)?;
+            done.upgrades.push((asked, Instant::now()));
         }
         Moment::Command(index) => {
             run(&arguments.commands[index])?;

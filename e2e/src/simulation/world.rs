@@ -112,6 +112,8 @@ struct World {
     changed: bool,
     /// A drain is under way, with which the form changes.
     draining: bool,
+    /// The newest generation runs the other form than the one before it, which is at work and was not told to drain.
+    upgrading: bool,
     changes: u64,
     log: Log,
     store: MemoryStore,
@@ -202,6 +204,7 @@ impl World {
             other: forms[1].clone(),
             changed: false,
             draining: false,
+            upgrading: false,
             changes: 0,
             log,
             store: MemoryStore::new(),
@@ -258,12 +261,14 @@ impl World {
                 self.note(&format!("deliver {delivered}"));
             }
             50..52 => self.expire(),
-            52..55 if self.number < GENERATIONS_MAX && !self.draining => {
+            52..55 if self.may_begin() => {
                 let workers = 1 + self.chance.below(3) as u32;
                 self.new_generation(workers);
             }
             55..80 => self.promote(),
-            80..84 if self.number < GENERATIONS_MAX && !self.draining => self.drain(),
+            80..84 if self.may_begin() => self.drain(),
+            84..88 if self.may_begin() => self.upgrade(),
+            88..96 if self.upgrading => self.take_over(),
             _ => return self.step_somebody(),
         }
         self.check_moves()
@@ -293,6 +298,9 @@ impl World {
                     self.start_worker(generation, worker);
                 }
             }
+        }
+        if self.upgrading {
+            self.take_over();
         }
         self.promote();
         loop {
@@ -367,6 +375,32 @@ impl World {
         if let Some(newest) = self.generations.last_mut() {
             newest.intents.promoted = newest.setup.generation.map(|generation| u64::from(generation.0));
         }
+    }
+
+    /// One change after the other.
+    fn may_begin(&self) -> bool {
+        self.number < GENERATIONS_MAX && !self.draining && !self.upgrading
+    }
+
+    /// The other form stands by while the newest generation works.
+    fn upgrade(&mut self) {
+        self.promote();
+        self.changed = !self.changed;
+        self.upgrading = true;
+        let workers = 1 + self.chance.below(3) as u32;
+        self.new_generation(workers);
+    }
+
+    /// The generation before the newest is to finish, and the newest to take over as soon as it has.
+    fn take_over(&mut self) {
+        self.upgrading = false;
+        self.changes += 1;
+        let name = format!("upgrade-{}", self.number);
+        if let Some(before) = self.generations.iter_mut().rev().nth(1) {
+            before.intents.drain = DrainId::new(name.clone()).ok().map(|id| (id, true));
+        }
+        self.promote();
+        self.note(&name);
     }
 
     /// The newest generation is to finish, for the other form of the pipeline.

@@ -72,6 +72,13 @@ pub(super) fn edited(mut observed: Observed, edit: impl FnOnce(&mut StreamPipeli
     observed
 }
 
+/// The user has no room for pods beside those that work.
+pub(super) fn recreate(observed: Observed) -> Observed {
+    use ::pipeline::spec::{UpdateStrategy, UpdateType};
+    let strategy = UpdateStrategy { kind: Some(UpdateType::Recreate) };
+    edited(observed, |pipeline| pipeline.spec.update_strategy = Some(strategy))
+}
+
 /// The same situation some seconds later.
 pub(super) fn after(mut observed: Observed, seconds: i64) -> Observed {
     observed.now = observed.now.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
@@ -164,6 +171,8 @@ pub(super) fn without_pods(mut observed: Observed, number: u64) -> Observed {
 fn pod(pipeline: &str, number: u64, ordinal: i32, state: UnitState, drain: Option<&String>) -> PodSeen {
     let worker = u32::try_from(ordinal).expect("small");
     let left = matches!(state, UnitState::Released | UnitState::Cut);
+    let stands_by =
+        matches!(state, UnitState::Restoring | UnitState::Standby | UnitState::CaughtUp | UnitState::Failed);
     let unit = |unit| UnitStatus {
         stage: "per-user".to_owned(),
         unit,
@@ -179,6 +188,8 @@ fn pod(pipeline: &str, number: u64, ordinal: i32, state: UnitState, drain: Optio
         rate_records_per_second: Some(50.0),
         watermark_ms: Some(noon().as_millisecond() - 5_000),
         dead_letters: 3,
+        newest_generation: Some(number - u64::from(stands_by)),
+        settled: Some(true),
         ..report(number)
     };
     PodSeen {

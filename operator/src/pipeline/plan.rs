@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
-//!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady
+//!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady      (the same plan)
+//!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
+//!                                               └──Resume──> Promoting ──> rolled back
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
@@ -36,6 +38,8 @@ const DRAIN_SECONDS: i64 = 60;
 const START_SECONDS: i64 = 600;
 /// How long new pods may take to claim their journals.
 const PROMOTE_SECONDS: i64 = 60;
+/// How much longer they may take to make it durable where others wait for it.
+const CUT_SECONDS: i64 = 600;
 /// How long pods may take to disappear.
 const REMOVE_SECONDS: i64 = 120;
 /// How long the Job that deletes internal topics may take.
@@ -113,6 +117,8 @@ pub enum Phase {
     Suspended,
     /// The wanted generation was told to work, and nothing is being changed.
     Steady,
+    /// What is wanted could not take over: the generation before it works.
+    RolledBack,
     /// The transition of the intent is being carried out.
     Changing,
     /// The pipeline was deleted.
@@ -149,7 +155,7 @@ pub fn plan(observed: &Observed, desired: &Result<Desired, Invalid>) -> Decision
 fn look_again(phase: Phase) -> Duration {
     match phase {
         Phase::Changing | Phase::Deleting => Duration::from_secs(1),
-        Phase::Steady => Duration::from_secs(5),
+        Phase::Steady | Phase::RolledBack => Duration::from_secs(5),
         Phase::Invalid => Duration::from_secs(30),
         Phase::Suspended => Duration::from_mins(5),
     }
@@ -198,9 +204,11 @@ impl Planner<'_> {
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
             (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
             (false, true, false) => {
+                self.intent.rolled_back = None;
                 self.keep(number, desired);
                 return Phase::Steady;
             }
+            (false, false, false) if self.is_rolled_back(desired) => return Phase::RolledBack,
             (false, false, _) if self.may_hand_over(number, desired) => {
                 return self.hand_over(number, desired);
             }
@@ -233,6 +241,7 @@ impl Planner<'_> {
     fn begin(&mut self, kind: TransitionKind, step: TransitionStep) {
         let now = self.observed.now;
         let started_at = Time(now);
+        self.intent.rolled_back = None;
         self.intent.transition = Some(Transition {
             kind,
             step,
@@ -264,7 +273,17 @@ impl Planner<'_> {
     }
 
     fn late(&self) -> bool {
-        self.intent.transition.as_ref().is_some_and(|transition| transition.deadline.0 < self.observed.now)
+        self.late_by(0)
+    }
+
+    /// The step should have ended so many seconds ago.
+    fn late_by(&self, seconds: i64) -> bool {
+        let transition = self.intent.transition.as_ref();
+        transition.is_some_and(|transition| later(transition.deadline.0, seconds) < self.observed.now)
+    }
+
+    fn successor(&self) -> Option<u64> {
+        self.intent.transition.as_ref()?.successor
     }
 
     fn kind(&self) -> Option<TransitionKind> {

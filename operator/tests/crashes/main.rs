@@ -56,13 +56,15 @@ fn pipeline() -> Value {
 struct World {
     api: Api,
     kubelet: Kubelet,
+    /// Every deadline of a change over is past as soon as it is written.
+    impatient: bool,
 }
 
 impl World {
     fn new() -> Self {
         let api = Api::default();
         api.objects().put(PIPELINES, pipeline());
-        Self { api, kubelet: Kubelet::default() }
+        Self { api, kubelet: Kubelet::default(), impatient: false }
     }
 
     fn operator(&self) -> Arc<Context> {
@@ -110,8 +112,18 @@ impl World {
             }
             self.kubelet.sync(&self.api).await;
             self.finish_jobs();
+            self.let_time_pass();
         }
         panic!("not over after {LOOKS_MAX} looks: {:#?}", self.pipeline());
+    }
+
+    fn let_time_pass(&self) {
+        let Some(mut pipeline) = self.pipeline().filter(|_| self.impatient) else { return };
+        let transition = &mut pipeline["status"]["transition"];
+        if transition["step"] == "Draining" {
+            transition["deadline"] = json!("2020-01-01T00:00:00Z");
+            self.api.objects().put(PIPELINES, pipeline);
+        }
     }
 
     fn finish_jobs(&self) {
@@ -173,6 +185,37 @@ async fn life(fault: Option<Fault>) -> (usize, Vec<String>) {
     (writes, violations)
 }
 
+/// A plan that does not take over is taken back, and another one takes over.
+async fn roll_back(fault: Option<Fault>) -> (usize, Vec<String>) {
+    let mut world = World::new();
+    world.api.objects().fault = fault;
+    world.until(|world| world.is("Running")).await;
+    let first = world.status();
+    world.kubelet.kafka.lock().expect("free").only_plan = first.plan_hash.clone();
+    world.impatient = true;
+    world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("elsewhere"));
+    let is_back = |status: &StreamPipelineStatus| {
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        status.transition.is_none() && ready.is_some_and(|ready| ready.reason == "RolledBack")
+    };
+    world.until(|world| is_back(&world.status())).await;
+    let back = world.status();
+    assert_eq!((back.generation, back.revision), (first.generation, first.revision));
+    assert_eq!(back.ready.as_deref(), Some("2/2"), "the old pods work");
+    assert_eq!(world.api.objects().all("statefulsets").len(), 1, "one generation runs");
+    world.until(|world| is_back(&world.status())).await;
+
+    world.kubelet.kafka.lock().expect("free").only_plan = None;
+    world.impatient = false;
+    world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("somewhere"));
+    world.until(|world| world.is("Running")).await;
+    let after = world.status();
+    assert_eq!((after.revision, after.rolled_back), (Some(2), None));
+    let violations = world.kubelet.kafka.lock().expect("free").violations.clone();
+    let writes = world.api.objects().writes;
+    (writes, violations)
+}
+
 fn prepare() {
     // Another test of this process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -198,6 +241,19 @@ async fn every_write_may_fail_before_or_after_its_effect() {
         }
     }
     println!("{writes} writes, each failed before and after its effect");
+}
+
+#[tokio::test]
+async fn every_write_of_a_change_that_is_taken_back_may_fail_before_or_after_its_effect() {
+    prepare();
+    let (writes, violations) = roll_back(None).await;
+    assert_eq!(violations, Vec::<String>::new());
+    for number in 0..writes {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let (_, violations) = roll_back(Some(fault)).await;
+            assert_eq!(violations, Vec::<String>::new(), "{fault:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub struct Kafka {
     journals: BTreeMap<u32, Journal>,
     /// What must never happen, and did.
     pub violations: Vec<String>,
+    /// Pods of any other plan than this one never claim.
+    pub only_plan: Option<String>,
     /// What every pod measures, as fields of its status.
     pub measured: BTreeMap<String, Value>,
 }
@@ -209,9 +211,17 @@ fn each_unit(
 }
 
 async fn promote(State(shared): State<Shared>, Path(generation): Path<u64>) -> Json<Accepted> {
+    let waits = {
+        let plan = shared.pod.lock().expect("free").plan.clone();
+        let kafka = shared.kafka.lock().expect("free");
+        // No two plans are at work at once: whoever has another one waits until every journal is drained.
+        let mut journals = kafka.journals.values();
+        journals.any(|journal| journal.live.is_some() && journal.plan != plan)
+            || kafka.only_plan.as_ref().is_some_and(|only| *only != plan)
+    };
     each_unit(&shared, |pod, state, journal| {
         let locked = journal.locked.as_ref().is_some_and(|(_, drained)| pod.generation <= *drained);
-        if generation != pod.generation || state != UnitState::CaughtUp || locked {
+        if generation != pod.generation || state != UnitState::CaughtUp || locked || waits {
             return Ok(state);
         }
         // The same plan takes a journal from who is live.

@@ -87,6 +87,10 @@ pub struct PodStatus {
     /// while a unit that has committed has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_snapshot_ms: Option<i64>,
+    /// Every unit of this pod that has committed has durable state that was written by the plan of this pod: a restore of
+    /// it needs no other plan. Absent from older runtimes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<bool>,
     /// How often workers went back to *Going live* after having been live.
     #[serde(default)]
     pub worker_restarts: u64,

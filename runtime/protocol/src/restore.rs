@@ -330,6 +330,10 @@ impl Replay {
 
     /// The next record of the journal.
     fn between(&mut self, view: &JournalView) -> Result<Option<ReplayStep>, RestoreError> {
+        if let Some(pointer) = self.newer_state(view) {
+            self.place = Place::Unloaded;
+            return Ok(Some(ReplayStep::Load(pointer.clone())));
+        }
         let tail = view.tail_behind(self.seq);
         let next = tail.iter().find(|(offset, _)| *offset > self.done_offset);
         match next {
@@ -341,7 +345,8 @@ impl Replay {
             }
             Some((offset, TailItem::Commit(commit))) => {
                 if commit.seq > self.seq.next() {
-                    return self.behind(view, commit.seq).map(Some);
+                    let (unit, needed, found) = (self.unit.clone(), self.seq.next(), commit.seq);
+                    return Err(RestoreError::JournalStart { unit, needed, found });
                 }
                 if self.plan.is_none() {
                     return Err(RestoreError::NoPlan { unit: self.unit.clone(), seq: commit.seq });
@@ -352,15 +357,15 @@ impl Replay {
         }
     }
 
-    /// The view starts behind us: a newer snapshot made it forget what we have not replayed yet. Or the log did.
-    fn behind(&mut self, view: &JournalView, found: Seq) -> Result<ReplayStep, RestoreError> {
-        match &view.restore_point().pointer {
-            Some(pointer) if pointer.seq > self.seq && found <= pointer.seq.next() => {
-                self.place = Place::Unloaded;
-                Ok(ReplayStep::Load(pointer.clone()))
-            }
-            _ => Err(RestoreError::JournalStart { unit: self.unit.clone(), needed: self.seq.next(), found }),
-        }
+    /// The snapshot behind us without which there is no way on: it made the view forget what we have not replayed yet, be
+    /// it up to the next commit or, at the end of a drain, up to the last.
+    fn newer_state<'a>(&self, view: &'a JournalView) -> Option<&'a SnapshotPointer> {
+        let pointer = view.restore_point().pointer.as_ref().filter(|pointer| pointer.seq > self.seq)?;
+        let next = view.tail_behind(self.seq).iter().find_map(|(_, item)| match item {
+            TailItem::Commit(commit) => Some(commit.seq),
+            TailItem::Claim(_) => None,
+        });
+        (next != Some(self.seq.next())).then_some(pointer)
     }
 
     /// Passes a Claim: the plan, the inputs and their positions may change here.

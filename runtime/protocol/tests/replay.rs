@@ -5,6 +5,7 @@ mod support;
 use pipeline::plan::SecretsHash;
 use pipeline::record::RecordBatch;
 use proptest::prelude::*;
+use protocol::commit::cut_record;
 use protocol::defences::Defences;
 use protocol::identity::{DrainId, Seq};
 use protocol::journal::{ClaimedInput, InputPartition, JournalRecord, JournalView, Released, Renewal};
@@ -90,6 +91,25 @@ fn only_the_snapshot_that_the_journal_points_to_is_restored() {
     let (state, _) =
         restore(&run, 5, Defences { exact_pointer: false, ..Defences::ALL }).expect("nobody looks");
     assert_ne!(state, run.state, "the newest file is not the snapshot");
+}
+
+/// Whoever follows a unit may be behind when the unit is drained and cut: no commit comes any more that would show it.
+#[test]
+fn a_cut_ahead_of_the_replay_is_loaded() {
+    let mut run = small_run();
+    let mut replay = Replay::new("0123abcd", unit(), Defences::ALL);
+    while !matches!(replay.next(&run.journal).expect("nothing differs"), ReplayStep::Assign(_)) {}
+    assert_eq!(replay.replayed(), Some(Seq(0)));
+    let (owner, seq, drain) = (owner(1, 0, 1), run.journal.ownership().seq(), DrainId(1));
+    run.journal.apply(98, JournalRecord::Released(Released { owner, seq, drain: Some(drain) })).unwrap();
+    run.journal.apply(99, cut_record(owner, drain, support::pointer(seq.0))).unwrap();
+    // And the next owner may have claimed already: its plan is for the state at the cut.
+    for step in 0..2 {
+        let wanted = ReplayStep::Load(support::pointer(seq.0));
+        assert_eq!(replay.clone().next(&run.journal).expect("the cut says all"), wanted, "{step}");
+        let next = claim(support::owner(2, 0, 2), OTHER_PLAN);
+        run.journal.apply(100, JournalRecord::Claim(Box::new(next))).unwrap();
+    }
 }
 
 #[test]

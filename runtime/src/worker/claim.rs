@@ -2,7 +2,7 @@
 //! a position start.
 
 use super::error::WorkerError;
-use super::heritage::{headers, heritage, position_before};
+use super::heritage::{awaits_cuts, headers, heritage, position_before};
 use super::journals::lineage;
 use super::life::{Life, Stop, write_journal};
 use super::setup::{Environment, SEMANTICS, Setup, Surroundings};
@@ -46,7 +46,7 @@ pub fn open_lineage(
 }
 
 impl<Io: KafkaIo> Life<Io> {
-    /// Writes the Claims, or asks how that ended; none while it is in flight.
+    /// Writes the Claims, or asks how that ended; none while it is in flight, or waits for the state of others.
     pub(super) fn claim<E: Environment<Io = Io>>(
         &mut self,
         setup: &Setup,
@@ -54,6 +54,9 @@ impl<Io: KafkaIo> Life<Io> {
         orders: &[ClaimOrder],
     ) -> Result<Option<bool>, Stop> {
         if !self.claims_in_flight {
+            if awaits_cuts(setup, &self.surroundings, &self.journals, &self.members) {
+                return Ok(None);
+            }
             let claims = self.claims(setup, environment, orders)?;
             match self.write_claims(&claims) {
                 Ok(()) => self.claims_in_flight = true,

@@ -7,7 +7,7 @@ use super::life::{Life, Stop};
 use super::setup::{Environment, Setup, Surroundings};
 use super::unit::Member;
 use connect::door::KafkaIo;
-use pipeline::plan::{Plan, PlanHash, compatibility};
+use pipeline::plan::{Plan, PlanHash, StageId, compatibility};
 use pipeline::unit::{Predecessor, Unit, predecessors};
 use protocol::identity::UnitId;
 use protocol::journal::record::{Claim, ClaimedInput, Heritage, InputPartition};
@@ -84,6 +84,31 @@ pub fn heritage(
     });
     let units = pointers.collect::<Result<_, _>>()?;
     Ok(Some(Heritage { plan: hash, units }))
+}
+
+/// True while somewhere in the pipeline a unit is to take over from others what is drained and not cut yet. Until then
+/// nobody claims: to claim is to fence, and who was fenced cuts later.
+pub fn awaits_cuts(
+    setup: &Setup,
+    surroundings: &Surroundings,
+    journals: &[Journal],
+    members: &[Member],
+) -> bool {
+    let Some(hash) = plan_before(journals, setup.plan.hash()) else { return false };
+    let Some(plan) = setup.plan_of(hash) else { return false };
+    let before = surroundings.topology_of(plan);
+    let own = (&*setup.plan, &surroundings.topology);
+    let is_open = |(stage, index): (StageId, u32)| {
+        let unit = UnitId { stage: Arc::from(&*plan.stage(stage).name), index };
+        let journal = surroundings.slot(&unit).map(|slot| &journals[slot]);
+        journal.is_some_and(|journal| {
+            journal.ownership(members).in_force() == Some(hash) && journal.cut_of(hash).is_none()
+        })
+    };
+    (0..setup.plan.stages().len() as u16).map(StageId).any(|stage| {
+        let mut units = 0..surroundings.topology.units(stage);
+        units.any(|index| predecessors((plan, &before), own, stage, index).into_iter().any(is_open))
+    })
 }
 
 /// What the snapshots of these units say of themselves.

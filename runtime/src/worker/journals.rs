@@ -6,9 +6,9 @@ use super::unit::Member;
 use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use protocol::going_live::JournalFacts;
-use protocol::identity::{DrainId, Generation, Lineage};
+use protocol::identity::{Generation, Lineage};
 use protocol::journal::ownership::Lock;
-use protocol::journal::record::JournalRecord;
+use protocol::journal::record::{Cut, JournalRecord};
 use protocol::journal::{Head, Ownership};
 use protocol::snapshot::SnapshotPointer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,7 @@ pub struct Journal {
 enum Note {
     Claim { plan: PlanHash, generation: Generation, retired: bool, inherits: bool },
     Renewal { plan: PlanHash, generation: Generation },
-    Cut { drain: DrainId, pointer: SnapshotPointer },
+    Cut(Cut),
     Nothing,
 }
 
@@ -85,10 +85,10 @@ impl Journal {
             let unit = || self.member.map_or_else(unknown, |at| members[at].id.clone());
             let record = JournalRecord::decode(batch.value(row).unwrap_or_default())
                 .map_err(|source| WorkerError::Record { unit: unit(), offset, source })?;
-            self.note_durable(&record);
+            let before = (self.ownership(members).lock().copied(), self.ownership(members).in_force());
+            self.note_durable(&record, before.0);
             self.note_lineage(&record);
             let note = Note::of(&record);
-            let before = (self.ownership(members).lock().copied(), self.ownership(members).in_force());
             let folded = match self.member {
                 Some(at) => members[at].view.apply(offset, record),
                 None => self.ownership.apply(&Head::from(&record)),
@@ -105,15 +105,16 @@ impl Journal {
         Ok(())
     }
 
-    /// A pointer in a Commit is of the owner that the renewal beside it names, and a Cut of the owner before it.
-    fn note_durable(&mut self, record: &JournalRecord) {
+    /// A pointer in a Commit is of the owner that the renewal beside it names, and a Cut of the owner before it; one that
+    /// comes behind the next Claim is of no use to anybody.
+    fn note_durable(&mut self, record: &JournalRecord, lock: Option<Lock>) {
         match record {
             JournalRecord::Commit(commit) if commit.snapshot.is_some() => {
                 self.durable = commit.renewal.as_ref().map(|renewal| renewal.claim.lineage);
                 let holds = commit.renewal.iter().flat_map(|renewal| &renewal.holds);
                 self.holds.extend(holds.map(|hold| hold.name.clone()));
             }
-            JournalRecord::Cut(_) => self.durable = self.lineage.map(|(_, _, lineage)| lineage),
+            JournalRecord::Cut(cut) if lock.is_some_and(|lock| ends(&lock, cut)) => self.durable = self.lineage.map(|(_, _, lineage)| lineage),
             JournalRecord::Claim(claim) if claim.base.is_some() => self.durable = None,
             JournalRecord::Hold(hold) => drop(self.holds.insert(hold.name.clone())),
             JournalRecord::Unhold { name } => drop(self.holds.remove(name)),
@@ -150,10 +151,10 @@ impl Journal {
                 // The unit goes on with the plan that was drained: the cut was not its end.
                 self.cut.take_if(|(drained, _)| *drained == plan && !locked);
             }
-            Note::Cut { drain, pointer } => {
-                let (lock, Some(plan)) = before else { return };
-                if lock.is_some_and(|lock| lock.drain == drain && lock.seq == pointer.seq) {
-                    self.cut = Some((plan, pointer));
+            Note::Cut(cut) => {
+                let (Some(lock), Some(plan)) = before else { return };
+                if ends(&lock, &cut) {
+                    self.cut = Some((plan, cut.pointer));
                     self.inherits = false;
                 }
             }
@@ -208,6 +209,11 @@ impl Journal {
     }
 }
 
+/// The state that this Cut names is that at the end of the drain.
+fn ends(lock: &Lock, cut: &Cut) -> bool {
+    lock.drain == cut.drain && lock.seq == cut.pointer.seq
+}
+
 impl Note {
     fn of(record: &JournalRecord) -> Self {
         match record {
@@ -224,7 +230,7 @@ impl Note {
                 }
                 None => Self::Nothing,
             },
-            JournalRecord::Cut(cut) => Self::Cut { drain: cut.drain, pointer: cut.pointer.clone() },
+            JournalRecord::Cut(cut) => Self::Cut(cut.clone()),
             _ => Self::Nothing,
         }
     }
@@ -273,8 +279,9 @@ pub fn lineage(journals: &[Journal], mine: Generation, plan: PlanHash) -> Lineag
 mod tests {
     use super::*;
     use pipeline::record::NewRecord;
-    use protocol::identity::{Incarnation, Owner, PlacementHash, Seq, WorkerIndex, Writer};
-    use protocol::journal::record::{Base, Claim, Commit, Hold, Renewal};
+    use protocol::commit::cut_record;
+    use protocol::identity::{DrainId, Incarnation, Owner, PlacementHash, Seq, WorkerIndex, Writer};
+    use protocol::journal::record::{Base, Claim, Commit, Hold, Released, Renewal};
     use protocol::schedule::OutputHash;
     use protocol::snapshot::SnapshotPointer;
 
@@ -339,6 +346,18 @@ mod tests {
         assert!(!with(&[claimed(2)]), "the state is still of the old one");
         assert!(!with(&[claimed(2), commit(2, 3, None)]), "it is not durable");
         assert!(with(&[claimed(2), commit(2, 3, None), commit(2, 4, Some(Vec::new()))]));
+    }
+
+    #[test]
+    fn a_cut_that_comes_behind_the_next_claim_leaves_nothing() {
+        let owner = claim(1).owner;
+        let drain = DrainId(7);
+        let released = JournalRecord::Released(Released { owner, seq: Seq(1), drain: Some(drain) });
+        let cut = cut_record(owner, drain, SnapshotPointer::to("x", b"", Seq(1)));
+        let old = [claimed(1), commit(1, 1, None), released];
+        let with = |more: &[JournalRecord]| left(&[&old, more].concat());
+        assert!(!with(&[cut.clone(), claimed(2)]), "the state is still of the old lineage");
+        assert!(!with(&[claimed(2), cut]), "and so it is when the cut comes late");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a worker remembers of the snapshots of a unit: the journal holds only pointers to them.
 
 use connect::door::TopicPartition;
+use pipeline::plan::PlanHash;
 use protocol::snapshot::SnapshotHeader;
 
 /// Most snapshots of one unit that are remembered: the newest durable one, those that Holds pin, and one on its way. What
@@ -16,6 +17,7 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 struct Snapshot {
     hash: u128,
+    plan: PlanHash,
     taken_ms: i64,
     positions: Vec<(TopicPartition, i64)>,
 }
@@ -27,7 +29,7 @@ impl Kept {
             let topic = header.inputs.get(usize::from(at.input))?.topic.to_string();
             Some((TopicPartition { topic, partition: at.partition }, *next))
         });
-        let snapshot = Snapshot { hash, taken_ms, positions: positions.collect() };
+        let snapshot = Snapshot { hash, plan: header.plan, taken_ms, positions: positions.collect() };
         self.snapshots.retain(|known| known.hash != hash);
         if self.snapshots.len() >= SNAPSHOTS_MAX {
             self.snapshots.remove(0);
@@ -38,6 +40,11 @@ impl Kept {
     /// When the snapshot was taken, on the wall clock; for one of an earlier life the batch clock at its commit.
     pub fn taken_ms(&self, hash: u128) -> Option<i64> {
         self.find(hash).map(|snapshot| snapshot.taken_ms)
+    }
+
+    /// Which plan the unit followed.
+    pub fn plan(&self, hash: u128) -> Option<PlanHash> {
+        self.find(hash).map(|snapshot| snapshot.plan)
     }
 
     /// Where the unit stood in a partition.

@@ -9,7 +9,7 @@ use super::setup::{Environment, Setup, Surroundings};
 use connect::door::TopicPartition;
 use connect::snapshot::{Shard, SnapshotError, key};
 use pipeline::effect::Effects;
-use pipeline::plan::{Input, Plan, SecretsHash, StageId};
+use pipeline::plan::{Input, Plan, PlanHash, SecretsHash, StageId};
 use pipeline::record::RecordBatch;
 use pipeline::unit::{Channel, Predecessor, Tick, Topology, Unit};
 use protocol::block::Envelope;
@@ -83,6 +83,13 @@ impl Member {
     /// Whose its snapshots are.
     pub fn shard(&self, topology: &Topology) -> Shard {
         Shard { stage: self.id.stage.to_string(), unit: self.id.index, units: topology.units(self.stage) }
+    }
+
+    /// True when it has committed nothing, or its newest durable state was written by this plan.
+    pub fn is_settled(&self, plan: PlanHash) -> bool {
+        let pointer = self.view.restore_point().pointer.as_ref();
+        self.view.ownership().seq().0 == 0
+            || pointer.is_some_and(|pointer| self.kept.plan(pointer.hash) == Some(plan))
     }
 
     /// Seals its state and hands it to the store as number `id`: what will point to it, and whether the store took it.

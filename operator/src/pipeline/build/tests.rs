@@ -1,7 +1,9 @@
 //! The objects of a generation, word by word.
 
 use super::{Work, build};
-use crate::pipeline::fixture::{carried_out, created, decide, desired, edited, live, settings, with_pods};
+use crate::pipeline::fixture::{
+    carried_out, created, decide, desired, edited, live, recreate, settings, with_pods,
+};
 use crate::pipeline::observe::Observed;
 use ::pipeline::spec::{NameRef, TopologySpread, WhenUnsatisfiable};
 use control::GenerationFile;
@@ -32,9 +34,9 @@ fn file(observed: &Observed) -> GenerationFile {
 
 /// The reference pipeline, drained, with the old pods gone.
 fn second_generation() -> Observed {
-    let observed = edited(live(created(), 1), |pipeline| {
+    let observed = recreate(edited(live(created(), 1), |pipeline| {
         pipeline.spec.sinks[0].kafka.as_mut().expect("a topic").topic = "elsewhere".to_owned();
-    });
+    }));
     let draining = carried_out(observed.clone(), &decide(&observed));
     let cut = with_pods(draining, 1, UnitState::Cut);
     carried_out(cut.clone(), &decide(&cut))

@@ -18,14 +18,19 @@ impl Planner<'_> {
             return;
         }
         let found = self.observed.generations.iter().filter_map(|found| Some((found, found.facts.as_ref()?)));
-        let newest = found.max_by_key(|(generation, _)| (generation.runs(), generation.number));
+        // One that nobody has seen at work may be standing by.
+        let works = |generation: &Generation| {
+            let mut pods = self.observed.generations.iter().flat_map(|other| &other.pods);
+            pods.any(|pod| pod.report.as_ref().is_some_and(|r| r.newest_generation == Some(generation.number)))
+        };
+        let newest = found.max_by_key(|(found, _)| (found.runs(), found.runs() && works(found), found.number));
         let Some((generation, facts)) = newest else { return };
         self.intent.generation = Some(generation.number);
         self.intent.promoted = true;
         self.intent.revision = Some(1);
         self.intent.revision_hash = Some(facts.revision_hash.clone());
         self.intent.plan_hash = Some(facts.file.plan_hash.clone());
-        if !self.observed.deleting() {
+        if !self.observed.deleting() && !generation.is_live() {
             self.begin(TransitionKind::Resume, TransitionStep::Starting);
         }
     }
@@ -36,7 +41,7 @@ impl Planner<'_> {
         self.intent.priors = self.priors();
         self.intent.generation = Some(number);
         self.intent.promoted = false;
-        self.take_revision(desired);
+        self.take_revision(&desired.revision_hash, &desired.plan_hash);
     }
 
     /// A number that nobody has.
@@ -47,18 +52,18 @@ impl Planner<'_> {
         seen.chain(reported).chain(self.intent.generation).max().unwrap_or(0) + 1
     }
 
-    /// The newest generation, of which nothing exists yet, is made for this revision.
-    pub(super) fn take_revision(&mut self, desired: &Desired) {
-        self.intent.plan_hash = Some(desired.plan_hash.clone());
-        if self.intent.revision_hash.as_ref() == Some(&desired.revision_hash) {
+    /// The newest generation is of this revision.
+    pub(super) fn take_revision(&mut self, revision_hash: &str, plan_hash: &str) {
+        self.intent.plan_hash = Some(plan_hash.to_owned());
+        if self.intent.revision_hash.as_deref() == Some(revision_hash) {
             return;
         }
         let revision = self.intent.revision.unwrap_or(0) + 1;
         self.intent.revision = Some(revision);
-        self.intent.revision_hash = Some(desired.revision_hash.clone());
+        self.intent.revision_hash = Some(revision_hash.to_owned());
         let entry = HistoryEntry {
             revision,
-            hash: desired.revision_hash.clone(),
+            hash: revision_hash.to_owned(),
             generation: self.intent.generation.unwrap_or_default(),
             started_at: Time(self.observed.now),
         };
@@ -79,9 +84,10 @@ impl Planner<'_> {
             replicas: facts.file.shape.replicas,
             workers_per_replica: facts.file.shape.workers_per_replica,
         });
-        // All its units were cut, or are live: it held every journal.
+        // All its units were cut, or are live: it held every journal. And all state that counts is of its plan: no restore
+        // has to follow an older one.
         let cut = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
-        let live = generation.is_some_and(Generation::is_live);
+        let live = generation.is_some_and(|generation| generation.is_live() && generation.is_settled());
         let before = if (cut || live) && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
         let before = before.into_iter().filter(|prior| prior.generation != number);
         last.into_iter().chain(before).take(PRIORS_MAX).collect()
@@ -145,6 +151,12 @@ impl Generation {
     /// Every unit is at work: it holds every journal.
     pub(super) fn is_live(&self) -> bool {
         self.every_unit(|unit| unit.state == UnitState::Live)
+    }
+
+    /// Every pod says that restores of its units need no older plan.
+    fn is_settled(&self) -> bool {
+        let report = |pod: Option<&PodSeen>| pod.and_then(|pod| pod.report.as_ref()?.settled);
+        self.wanted().all(|pod| report(pod) == Some(true))
     }
 
     /// A pod may be at work: a unit says that it is, or a pod that runs says nothing.

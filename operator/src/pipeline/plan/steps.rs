@@ -8,11 +8,11 @@ use control::status::UnitState;
 use crds::pipeline::{Drained, TransitionKind, TransitionStep};
 
 impl Planner<'_> {
-    fn current(&self) -> Option<&Generation> {
+    pub(super) fn current(&self) -> Option<&Generation> {
         self.observed.generation(self.intent.generation?)
     }
 
-    fn drain_id(&self) -> Option<DrainId> {
+    pub(super) fn drain_id(&self) -> Option<DrainId> {
         DrainId::new(self.intent.transition.as_ref()?.drain.clone()?).ok()
     }
 
@@ -20,6 +20,9 @@ impl Planner<'_> {
     /// only when the deadline has passed and none of them can be at work, because then nobody is left who could give
     /// it, and the next generation restores from the journals or refuses to.
     pub(super) fn drain(&mut self) -> Phase {
+        if let Some(successor) = self.successor() {
+            return self.change_over(successor);
+        }
         let (Some(number), Some(id)) = (self.intent.generation, self.drain_id()) else {
             self.enter(TransitionStep::Removing);
             return self.remove();
@@ -95,7 +98,7 @@ impl Planner<'_> {
                 return self.retreat(desired.suspend);
             }
             if !exists {
-                self.take_revision(desired);
+                self.take_revision(&desired.revision_hash, &desired.plan_hash);
             }
             let wanted = i32::try_from(desired.shape.replicas).unwrap_or(i32::MAX);
             if self.current().and_then(|generation| generation.replicas) != Some(wanted) {
@@ -125,12 +128,16 @@ impl Planner<'_> {
     /// The pods take over. They are told at every look, until every unit is live.
     pub(super) fn promote(&mut self) -> Phase {
         let Some(number) = self.intent.generation else { return Phase::Changing };
+        if let Some(successor) = self.successor() {
+            return self.take_back(successor);
+        }
         if self.current().is_some_and(Generation::is_live) {
             self.intent.transition = None;
             return self.settle();
         }
         if let Some(desired) = self.desired {
-            let changed = desired.suspend || !self.is_current(number, desired);
+            let changed =
+                desired.suspend || !(self.is_current(number, desired) || self.is_rolled_back(desired));
             // One change after the other, unless this one does not get anywhere.
             if changed && (self.late() || self.in_trouble()) {
                 return self.retreat(desired.suspend);

@@ -3,7 +3,7 @@
 use super::{Action, Phase};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
-    after, carried_out, created, decide, desired, edited, live, of, status, with_pods, without_pods,
+    after, carried_out, created, decide, desired, edited, live, of, recreate, status, with_pods, without_pods,
 };
 use crate::pipeline::observe::{Cleanup, Observed, Trouble};
 use crate::pods::{Address, Instruction};
@@ -55,8 +55,12 @@ fn walk(observed: Observed) -> (Observed, super::Decision) {
 #[test]
 fn the_decision_in_each_situation() {
     let steady = live(created(), 1);
-    let draining = walk(other_topic(steady.clone(), "elsewhere")).0;
+    let draining = walk(recreate(other_topic(steady.clone(), "elsewhere"))).0;
     let cut = with_pods(draining.clone(), 1, UnitState::Cut);
+    let standing_by = walk(other_topic(steady.clone(), "elsewhere")).0;
+    let changing = walk(with_pods(standing_by.clone(), 2, UnitState::CaughtUp)).0;
+    let released = with_pods(changing.clone(), 1, UnitState::Cut);
+    let rolling_back = walk(after(released.clone(), 61)).0;
     let suspending = walk(suspend(steady.clone(), true)).0;
     let situations = vec![
         ("a new pipeline", created()),
@@ -71,6 +75,13 @@ fn the_decision_in_each_situation() {
         ("they have caught up", with_pods(walk(created()).0, 1, UnitState::CaughtUp)),
         ("they are live", steady.clone()),
         ("the spec has changed", other_topic(steady.clone(), "elsewhere")),
+        ("the next pods restore", with_pods(standing_by.clone(), 2, UnitState::Restoring)),
+        ("they have caught up with the old ones", with_pods(standing_by, 2, UnitState::CaughtUp)),
+        ("the old pods have finished", released.clone()),
+        ("the next ones claim", with_pods(released, 2, UnitState::Claiming)),
+        ("they do not, and are gone", rolling_back.clone()),
+        ("the old ones work again", with_pods(walk(rolling_back).0, 1, UnitState::Live)),
+        ("the spec has changed, and there is no room", recreate(other_topic(steady.clone(), "elsewhere"))),
         ("only the number of replicas has changed", replicas(steady.clone(), 5)),
         ("the old pods drain", with_pods(draining.clone(), 1, UnitState::Released)),
         ("all state of the old pods is durable", cut.clone()),
@@ -122,7 +133,8 @@ fn one_silent_pod_keeps_the_others_from_being_promoted() {
 
 #[test]
 fn a_worker_between_two_lives_knows_nothing_of_its_units() {
-    let mut observed = with_pods(walk(other_topic(live(created(), 1), "elsewhere")).0, 1, UnitState::Cut);
+    let draining = walk(recreate(other_topic(live(created(), 1), "elsewhere"))).0;
+    let mut observed = with_pods(draining, 1, UnitState::Cut);
     for pod in &mut of(&mut observed, 1).pods {
         let report = pod.report.as_mut().expect("a report");
         (report.units, report.workers[0].incarnation) = (Vec::new(), None);
@@ -131,8 +143,8 @@ fn a_worker_between_two_lives_knows_nothing_of_its_units() {
 }
 
 #[test]
-fn a_changed_spec_drains_removes_and_starts_the_next_generation() {
-    let observed = other_topic(live(created(), 1), "elsewhere");
+fn without_room_a_changed_spec_drains_removes_and_starts_the_next_generation() {
+    let observed = recreate(other_topic(live(created(), 1), "elsewhere"));
     let (observed, decision) = walk(observed);
     let id = status(&observed).transition.and_then(|transition| transition.drain).expect("an id");
     assert_eq!(
@@ -156,7 +168,7 @@ fn a_changed_spec_drains_removes_and_starts_the_next_generation() {
 
 #[test]
 fn pods_are_not_removed_without_the_proof_that_all_state_is_durable() {
-    let (draining, _) = walk(other_topic(live(created(), 1), "elsewhere"));
+    let (draining, _) = walk(recreate(other_topic(live(created(), 1), "elsewhere")));
     for state in [UnitState::Live, UnitState::Released, UnitState::Unknown] {
         let late = after(with_pods(draining.clone(), 1, state), 3_600);
         let removed = decide(&late).actions.iter().any(|action| matches!(action, Action::Remove(_)));
@@ -263,15 +275,11 @@ fn another_place_to_run_leaves_the_plan_and_is_handed_over() {
 }
 
 #[test]
-fn pods_do_not_stand_by_where_the_user_the_plan_or_the_old_pods_forbid_it() {
-    let recreate = |pipeline: &mut crds::StreamPipeline| {
-        pipeline.spec.update_strategy =
-            Some(::pipeline::spec::UpdateStrategy { kind: Some(::pipeline::spec::UpdateType::Recreate) });
-    };
+fn pods_do_not_stand_by_where_the_user_or_the_old_pods_forbid_it() {
     let more = || replicas(live(created(), 1), 5);
     for (why, observed, kind) in [
-        ("the user", edited(more(), recreate), TransitionKind::Scale),
-        ("the plan", other_topic(more(), "elsewhere"), TransitionKind::Recreate),
+        ("the user", recreate(more()), TransitionKind::Scale),
+        ("the user, of another plan", recreate(other_topic(more(), "t")), TransitionKind::Recreate),
         ("a unit that is not live", with_pods(more(), 1, UnitState::Claiming), TransitionKind::Scale),
     ] {
         let (observed, decision) = walk(observed);
@@ -297,8 +305,109 @@ fn what_is_no_longer_wanted_goes_without_a_word_to_the_pods_that_work() {
     assert!(matches!(&decision.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
     assert_eq!(step(&observed), Some((TransitionKind::Suspend, TransitionStep::Draining)));
     let (observed, decision) = walk(other_topic(standing_by, "elsewhere"));
-    assert!(matches!(&decision.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
-    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
+    assert_eq!(decision.actions, [Action::Remove(2), Action::Start(3)], "another plan");
+    assert_eq!(step(&observed), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+}
+
+#[test]
+fn another_plan_stands_by_and_takes_over_when_the_old_pods_have_finished() {
+    let (observed, decision) = walk(other_topic(live(created(), 1), "elsewhere"));
+    assert_eq!(step(&observed), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    assert_eq!(decide(&with_pods(observed.clone(), 2, UnitState::Standby)).actions, []);
+    let (observed, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
+    let id = status(&observed).transition.and_then(|transition| transition.drain).expect("an id");
+    let drain = Action::Tell(1, Instruction::Drain(DrainId::new(id).expect("valid")));
+    let both = [drain, Action::Tell(2, Instruction::Promote(2))];
+    assert_eq!(decision.actions, both, "the protocol orders them");
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(1), Some(1)), "until it has claimed");
+    let finished = with_pods(observed.clone(), 1, UnitState::Released);
+    assert_eq!(decide(&other_topic(finished.clone(), "again")).actions, both, "one change after the other");
+    let (observed, decision) = walk(with_pods(finished, 2, UnitState::Claiming));
+    assert_eq!(decision.actions, [Action::Tell(2, Instruction::Promote(2))]);
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(2)));
+    assert_eq!(decision.intent.priors.iter().map(|prior| prior.generation).collect::<Vec<_>>(), [1]);
+    let observed = with_pods(with_pods(observed, 1, UnitState::Superseded), 2, UnitState::Live);
+    let (_, decision) = walk(observed);
+    assert_eq!((decision.phase, decision.actions), (Phase::Steady, vec![Action::Remove(1)]));
+}
+
+/// Generation 2 has another plan and everything that it needs; generation 1 has finished for it.
+fn finished() -> Observed {
+    let standing_by = walk(other_topic(live(created(), 1), "elsewhere")).0;
+    let changing = walk(with_pods(standing_by, 2, UnitState::CaughtUp)).0;
+    with_pods(changing, 1, UnitState::Cut)
+}
+
+#[test]
+fn a_plan_that_does_not_take_over_is_taken_back_and_not_tried_again() {
+    let id = status(&finished()).transition.and_then(|transition| transition.drain).expect("an id");
+    assert!(decide(&after(finished(), 59)).intent.rolled_back.is_none());
+    let (observed, decision) = walk(after(finished(), 61));
+    assert_eq!(decision.actions, [Action::Remove(2)], "nobody is resumed beside it");
+    let (observed, decision) = walk(observed);
+    let resume = Action::Tell(1, Instruction::Resume(DrainId::new(id).expect("valid")));
+    assert_eq!(decision.actions, [resume, Action::Tell(1, Instruction::Promote(1))]);
+    let (observed, decision) = walk(with_pods(observed, 1, UnitState::Live));
+    assert_eq!((decision.phase, decision.actions), (Phase::RolledBack, vec![]));
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(1), Some(1)));
+    assert_eq!(decide(&after(observed.clone(), 3_600)).phase, Phase::RolledBack);
+    let again = walk(asked(observed.clone(), "2026-01-01T12:00:00Z")).1;
+    assert_eq!((again.actions, again.intent.rolled_back), (vec![Action::Start(3)], None), "as asked");
+    let back = decide(&other_topic(observed.clone(), "clicks-per-user"));
+    assert_eq!((back.phase, back.intent.rolled_back), (Phase::Steady, None), "what runs is wanted again");
+    assert_eq!(decide(&other_topic(observed, "another")).actions, [Action::Start(3)]);
+}
+
+#[test]
+fn a_plan_that_claims_while_it_is_taken_back_goes_on() {
+    let (observed, _) = walk(after(finished(), 61));
+    let mut observed = with_pods(observed, 1, UnitState::Superseded);
+    of(&mut observed, 2).replicas = Some(2);
+    let (_, decision) = walk(with_pods(observed, 2, UnitState::Claiming));
+    assert_eq!(decision.actions, [Action::Tell(2, Instruction::Promote(2))]);
+    assert_eq!((decision.intent.generation, decision.intent.rolled_back), (Some(2), None));
+}
+
+#[test]
+fn a_plan_is_not_blamed_for_old_pods_that_do_not_finish() {
+    let slow = after(with_pods(finished(), 1, UnitState::Live), 3_600);
+    assert!(matches!(decide(&slow).actions[..], [Action::Tell(1, _), Action::Tell(2, _)]), "a sink may be slow");
+    let saving = with_pods(finished(), 1, UnitState::Released);
+    assert!(decide(&after(saving.clone(), 600)).intent.rolled_back.is_none(), "others may need the state");
+    assert!(decide(&after(saving, 700)).intent.rolled_back.is_some());
+    let broken = after(with_pods(finished(), 1, UnitState::Failed), 61);
+    let (observed, decision) = walk(broken);
+    assert_eq!(decision.actions, [Action::Remove(1), Action::Remove(2)]);
+    assert_eq!(decision.intent.rolled_back, None);
+    assert_eq!(walk(observed).1.actions, [Action::Start(3)]);
+}
+
+#[test]
+fn a_plan_whose_state_is_not_durable_yet_is_carried_on() {
+    let changed = walk(with_pods(finished(), 2, UnitState::Claiming)).0;
+    let changed = with_pods(with_pods(changed, 1, UnitState::Superseded), 2, UnitState::Live);
+    let steady = walk(changed).0;
+    let priors = |observed: Observed| {
+        let decision = decide(&replicas(observed, 5));
+        decision.intent.priors.iter().map(|prior| prior.generation).collect::<Vec<_>>()
+    };
+    assert_eq!(priors(steady.clone()), [2]);
+    let mut unsettled = steady;
+    of(&mut unsettled, 2).pods[0].report.as_mut().expect("a report").settled = Some(false);
+    assert_eq!(priors(unsettled.clone()), [2, 1], "a restore may have to follow the plan of generation 1");
+    of(&mut unsettled, 2).pods[0].report.as_mut().expect("a report").settled = None;
+    assert_eq!(priors(unsettled), [2, 1], "nobody knows");
+}
+
+#[test]
+fn a_lost_status_is_rebuilt_from_the_pods_that_work_and_not_from_those_that_stand_by() {
+    let standing_by = walk(other_topic(live(created(), 1), "elsewhere")).0;
+    let lost = edited(with_pods(standing_by, 2, UnitState::CaughtUp), |pipeline| pipeline.status = None);
+    let (observed, decision) = walk(lost);
+    assert_eq!(decision.intent.generation, Some(1));
+    assert!(decision.actions.contains(&Action::Remove(2)) && !decision.actions.contains(&Action::Remove(1)));
+    assert_eq!(status(&observed).generation, Some(1));
 }
 
 #[test]
@@ -315,11 +424,9 @@ fn an_edited_window_is_a_next_revision_of_who_uses_it() {
     let mut observed = live(created(), 1);
     observed.windows.get_mut("per-user-5m").expect("a window").allowed_lateness =
         Some(::pipeline::spec::Duration("1m".to_owned()));
-    let (observed, _) = walk(observed);
-    assert_eq!(step(&observed), Some((TransitionKind::Recreate, TransitionStep::Draining)));
-    let (observed, _) = walk(with_pods(observed, 1, UnitState::Cut));
-    let (_, decision) = walk(observed);
-    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(2)));
+    let (observed, decision) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(2)]);
 }
 
 #[test]
@@ -471,7 +578,7 @@ fn delete_of_a_pipeline_that_never_started_needs_no_cleaning() {
 fn past_generations_are_forgotten_in_the_end() {
     let mut observed = live(created(), 1);
     for turn in 2..=14 {
-        observed = other_topic(observed, &format!("t{turn}"));
+        observed = recreate(other_topic(observed, &format!("t{turn}")));
         let (draining, _) = walk(observed);
         let (removing, _) = walk(with_pods(draining, turn - 1, UnitState::Cut));
         observed = live(removing, turn);
@@ -554,20 +661,30 @@ fn check(observed: &Observed, decision: &super::Decision) {
         })
         .collect();
     for number in &started {
-        let hash = |number: u64| {
-            let facts = observed.generation(number).and_then(|generation| generation.facts.as_ref());
-            facts.map(|facts| facts.file.plan_hash.clone())
-        };
         let successor = decision.intent.transition.as_ref().and_then(|transition| transition.successor);
         if successor == Some(*number) {
-            let plan = crate::pipeline::fixture::desired(observed).expect("valid").plan_hash;
-            assert_eq!(decision.intent.generation.and_then(hash), Some(plan), "two plans at once");
             continue;
         }
         let removed = |number: u64| decision.actions.contains(&Action::Remove(number));
         let mut others = observed.generations.iter().filter(|generation| generation.number != *number);
         assert!(others.all(|other| !other.runs() || removed(other.number)), "two generations at once");
         assert_eq!(Some(*number), decision.intent.generation);
+    }
+    let promoted_beside: Vec<u64> = decision
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Tell(number, Instruction::Promote(_)) => Some(*number),
+            _ => None,
+        })
+        .filter(|number| Some(*number) != decision.intent.generation)
+        .collect();
+    for number in promoted_beside {
+        let drains = |action: &Action| match action {
+            Action::Tell(old, Instruction::Drain(_)) => Some(*old) == decision.intent.generation,
+            _ => false,
+        };
+        assert!(decision.actions.iter().any(drains), "generation {number} is promoted beside one that works");
     }
     for action in &decision.actions {
         let stopped = match action {
@@ -610,7 +727,7 @@ proptest! {
             let (phase, transition) = (decision.phase, decision.intent.transition.clone());
             observed = carried_out(observed, &decision);
             let Some(number) = decision.intent.generation else { continue };
-            let live = phase == Phase::Steady && of(&mut observed.clone(), number).every_unit(|unit| unit.state == UnitState::Live);
+            let live = matches!(phase, Phase::Steady | Phase::RolledBack) && of(&mut observed.clone(), number).every_unit(|unit| unit.state == UnitState::Live);
             if live {
                 return Ok(());
             }
@@ -618,7 +735,9 @@ proptest! {
             if let Some(successor) = transition.and_then(|transition| transition.successor)
                 && observed.generation(successor).is_some()
             {
-                observed = with_pods(observed, successor, UnitState::CaughtUp);
+                let claims = step == Some(TransitionStep::Draining);
+                let state = if claims { UnitState::Live } else { UnitState::CaughtUp };
+                observed = with_pods(observed, successor, state);
             }
             let state = match step {
                 Some(TransitionStep::Draining) => UnitState::Cut,

@@ -64,8 +64,18 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
     if let Some(transition) = &facts.decision.intent.transition {
         return verdict(false, reason(facts, transition), waits_on(facts, pods));
     }
-    running(facts, pods)
+    match &facts.decision.intent.rolled_back {
+        Some(back) if phase == Phase::RolledBack => {
+            let message = format!("{}; {TRY_AGAIN}", back.message);
+            verdict(false, Reason::RolledBack, with_what_runs(&message, facts, pods))
+        }
+        _ => running(facts, pods),
+    }
 }
+
+/// What helps against a change that was taken back.
+const TRY_AGAIN: &str =
+    "change the spec, or set the annotation `weir.dev/restartedAt` to have it tried again as it is";
 
 fn suspended(facts: &Facts<'_>) -> &'static str {
     match facts.decision.intent.generation {
@@ -125,6 +135,7 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
         (TransitionKind::Handover, _) => Reason::HandingOver,
+        (TransitionKind::Resume, _) if facts.decision.intent.rolled_back.is_some() => Reason::RollingBack,
         (
             TransitionKind::Start
             | TransitionKind::Recreate
@@ -145,6 +156,7 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     let intent = &facts.decision.intent;
     let Some(transition) = &intent.transition else { return "nothing is left to do".to_owned() };
     let generation = transition.successor.or(intent.generation).unwrap_or_default();
+    let old = pods;
     let successor = facts.decision.successor(facts.observed).map(|next| next.pods.as_slice());
     let pods = if transition.successor.is_some() { successor.unwrap_or_default() } else { pods };
     let wanted = match facts.desired {
@@ -152,11 +164,24 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         _ => pods.len(),
     };
     let missing = wanted.saturating_sub(pods.len());
-    let waiting = |good: &dyn Fn(&UnitStatus) -> bool| {
+    let waiting_of = |pods: &[PodSeen], good: &dyn Fn(&UnitStatus) -> bool| {
         let rest = pods.iter().filter_map(|pod| rest(pod, good)).collect::<Vec<_>>();
         named(&rest, missing)
     };
+    let waiting = |good: &dyn Fn(&UnitStatus) -> bool| waiting_of(pods, good);
+    let live = |u: &UnitStatus| u.state == UnitState::Live;
     let text = match transition.step {
+        TransitionStep::Draining if transition.successor.is_some() => {
+            let left = |u: &UnitStatus| matches!(u.state, UnitState::Released | UnitState::Cut);
+            if old.iter().any(|pod| rest(pod, &left).is_some()) {
+                format!("waits for the old pods to finish: {}", waiting_of(old, &left))
+            } else {
+                format!("waits for pods of generation {generation} to take over: {}", waiting(&live))
+            }
+        }
+        TransitionStep::Promoting if transition.successor.is_some() => {
+            format!("generation {generation} did not take over: waits for its pods to disappear")
+        }
         TransitionStep::Draining => {
             format!(
                 "waits for pods to finish and to save their state: {}",
@@ -178,7 +203,6 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
             format!("waits for pods of generation {generation} to start and to restore: {}", waiting(&near))
         }
         TransitionStep::Promoting => {
-            let live = |u: &UnitStatus| u.state == UnitState::Live;
             format!("waits for pods of generation {generation} to take over: {}", waiting(&live))
         }
         TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
@@ -215,7 +239,9 @@ fn named(pods: &[String], missing: usize) -> String {
 fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     let deleting = facts.decision.phase == Phase::Deleting;
     let hopeless = |problem: &Problem| problem.permanent && problem.condition != Kind::WatermarkAdvancing;
-    !deleting && (facts.desired.is_err() || problems.iter().any(hopeless) || late(facts))
+    let phase = facts.decision.phase;
+    let refused = facts.desired.is_err() || phase == Phase::RolledBack;
+    !deleting && (refused || problems.iter().any(hopeless) || late(facts))
 }
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {

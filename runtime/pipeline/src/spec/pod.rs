@@ -106,10 +106,8 @@ pub enum WhenUnsatisfiable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateStrategy {
-    /// `Handover`, the default: as long as what is computed stays the same (another number of pods, other resources, another
-    /// image, a restart), new pods restore beside the old ones and take over from one commit to the next. They need room
-    /// for both. What changes the plan is done as by `Recreate`: the old pods finish and save their state, then new ones
-    /// start from it.
+    /// `Handover`, the default: new pods restore beside the old ones, which work, and take over from one commit to the next.
+    /// They need room for both. `Recreate`: the old pods finish and save their state, then new ones start from it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<UpdateType>,
 }
@@ -117,7 +115,7 @@ pub struct UpdateStrategy {
 /// The ways to replace pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UpdateType {
-    /// New pods stand by beside the old ones and take over while those work, if the plan stays the same.
+    /// New pods stand by beside the old ones, which work until those take over.
     Handover,
     /// Old pods finish and save their state, then new ones start from it; nothing runs in between.
     Recreate,

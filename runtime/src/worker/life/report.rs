@@ -31,6 +31,7 @@ impl<Io: KafkaIo> Life<Io> {
             generations.max().unwrap_or_default()
         });
         report.units = self.members.iter().map(|member| self.unit_status(setup, member)).collect();
+        report.settled = all_ended(&self.journals) && self.members.iter().all(|m| m.is_settled(self.me.plan));
         let engines = self.members.iter().filter_map(|member| member.engine.as_ref());
         report.state_bytes = engines.map(|engine| engine.unit().state_bytes() as u64).sum();
         if let Some(live) = &self.live {

@@ -3,7 +3,7 @@
 use super::{Counted, Facts, events, status};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
-    after, carried_out, created, decide, desired, edited, live, noon, of, with_pods, without_pods,
+    after, carried_out, created, decide, desired, edited, live, noon, of, recreate, with_pods, without_pods,
 };
 use crate::pipeline::observe::{Cleanup, Observed, Trouble};
 use control::status::{Problem, SecretStatus, UnitState};
@@ -141,7 +141,13 @@ fn suspend(observed: Observed, suspend: bool) -> Observed {
 }
 
 pub(super) fn draining() -> Observed {
-    look(edit_topic(running()))
+    look(recreate(edit_topic(running())))
+}
+
+/// Pods of another plan stand by, have caught up, and everybody is told.
+fn changing_over() -> Observed {
+    let standing_by = look(edit_topic(running()));
+    look(with_pods(standing_by, 2, UnitState::CaughtUp))
 }
 
 pub(super) fn suspended() -> Observed {
@@ -217,6 +223,16 @@ fn changes() -> Vec<Situation> {
     let released = with_pods(draining(), 1, UnitState::Released);
     let removing = look(with_pods(draining(), 1, UnitState::Cut));
     let next = look(removing.clone());
+    let standing_by = with_pods(look(edit_topic(running())), 2, UnitState::Restoring);
+    let finished = with_pods(changing_over(), 1, UnitState::Cut);
+    let mut refused = after(finished.clone(), 61);
+    for pod in &mut of(&mut refused, 2).pods {
+        let denied = "claim was denied: the right Write on topic `weir.shop.clicks.0a1b2c3d.per-user.commits` is missing";
+        pod.report.as_mut().expect("a report").problems =
+            vec![problem(Kind::SinksConnected, Some(Reason::AuthFailed), false, denied)];
+    }
+    let rolling_back = look(refused);
+    let rolled_back = look(with_pods(look(rolling_back.clone()), 1, UnitState::Live));
     let scaling = look(edited(running(), |pipeline| pipeline.spec.replicas = Some(3)));
     let taking_over = look(with_pods(scaling.clone(), 2, UnitState::CaughtUp));
     let taking_over = with_pods(taking_over, 2, UnitState::Claiming);
@@ -232,10 +248,17 @@ fn changes() -> Vec<Situation> {
     let resuming = look(suspend(suspended(), false));
     vec![
         as_stored("the operator has not seen the new spec yet", "StreamPipeline", unseen, noon(), Vec::new()),
-        situation("another spec: draining", released.clone()),
+        situation("no room, another spec: draining", released.clone()),
         situation("draining takes too long", after(released, 61)),
         situation("the old pods go", removing),
         situation("the next generation restores", with_pods(next, 2, UnitState::Restoring)),
+        situation("another spec: new pods stand by", standing_by),
+        situation("another spec: the old pods finish", changing_over()),
+        situation("another spec: new pods are to claim", finished.clone()),
+        situation("another spec: new pods claim", with_pods(finished, 2, UnitState::Claiming)),
+        situation("another spec: it is taken back", rolling_back.clone()),
+        situation("another spec: the old pods are resumed", look(rolling_back)),
+        situation("another spec: it was taken back", rolled_back),
         situation("more replicas: new pods stand by", with_pods(scaling.clone(), 2, UnitState::Restoring)),
         situation("more replicas: new pods take over", taking_over),
         situation("more replicas: no room for new pods", no_room),
