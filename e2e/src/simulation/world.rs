@@ -267,7 +267,7 @@ impl World {
             }
             55..80 => self.promote(),
             80..84 if self.may_begin() => self.drain(),
-            84..88 if self.may_begin() => self.upgrade(),
+            84..88 if self.may_begin() && self.is_newest(UnitState::Live) => self.upgrade(),
             88..96 if self.upgrading => self.take_over(),
             _ => return self.step_somebody(),
         }
@@ -382,7 +382,17 @@ impl World {
         self.number < GENERATIONS_MAX && !self.draining && !self.upgrading
     }
 
-    /// The other form stands by while the newest generation works.
+    /// Every unit of the newest generation is this far, as it says itself.
+    fn is_newest(&self, state: UnitState) -> bool {
+        let Some(newest) = self.generations.last() else { return false };
+        let running = newest.workers.iter().flatten();
+        let units: Vec<_> = running.flat_map(|worker| worker.report().units).collect();
+        let all = PARTITIONS as usize * newest.setup.plan.stages().len();
+        units.len() == all && units.iter().all(|unit| unit.state == state)
+    }
+
+    /// The other form stands by while the newest generation works, all of which is live: an operator begins no hand-over
+    /// before.
     fn upgrade(&mut self) {
         self.promote();
         self.changed = !self.changed;
@@ -416,11 +426,7 @@ impl World {
     /// Once every unit of the newest generation is cut, the other form takes over. Whoever is left of the first one goes
     /// on: it does not know yet.
     fn change_when_cut(&mut self) {
-        let Some(newest) = self.generations.last().filter(|_| self.draining) else { return };
-        let running = newest.workers.iter().flatten();
-        let units: Vec<_> = running.flat_map(|worker| worker.report().units).collect();
-        let all = PARTITIONS as usize * newest.setup.plan.stages().len();
-        if units.len() == all && units.iter().all(|unit| unit.state == UnitState::Cut) {
+        if self.draining && self.is_newest(UnitState::Cut) {
             self.draining = false;
             self.changed = !self.changed;
             self.changes += 1;
