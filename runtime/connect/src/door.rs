@@ -216,7 +216,7 @@ pub trait KafkaIo {
     /// Fences every older producer of this worker's own transactional id. Called once, before the first `begin`.
     fn init_transactions(&mut self) -> Result<(), IoError>;
 
-    /// Fences other ids: a short `init_transactions` for each, in parallel. Returns when all are fenced.
+    /// Fences other ids: takes the next epoch of each, and drops it. Returns when all are fenced.
     fn fence(&mut self, ids: &[String]) -> Result<(), IoError>;
 
     /// Starts a transaction.

@@ -124,7 +124,7 @@ impl<Io: KafkaIo> Life<Io> {
     }
 
     fn write_cuts(&mut self) -> Result<(), IoError> {
-        self.io.init_transactions()?;
+        self.initialise()?;
         self.io.begin()?;
         for (slot, drain, pointer) in std::mem::take(&mut self.cuts.durable) {
             let record = cut_record(self.me.owner, drain, pointer);

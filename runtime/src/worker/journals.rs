@@ -114,7 +114,9 @@ impl Journal {
                 let holds = commit.renewal.iter().flat_map(|renewal| &renewal.holds);
                 self.holds.extend(holds.map(|hold| hold.name.clone()));
             }
-            JournalRecord::Cut(cut) if lock.is_some_and(|lock| ends(&lock, cut)) => self.durable = self.lineage.map(|(_, _, lineage)| lineage),
+            JournalRecord::Cut(cut) if lock.is_some_and(|lock| ends(&lock, cut)) => {
+                self.durable = self.lineage.map(|(_, _, lineage)| lineage)
+            }
             JournalRecord::Claim(claim) if claim.base.is_some() => self.durable = None,
             JournalRecord::Hold(hold) => drop(self.holds.insert(hold.name.clone())),
             JournalRecord::Unhold { name } => drop(self.holds.remove(name)),

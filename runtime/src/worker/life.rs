@@ -6,10 +6,11 @@ mod survey;
 
 pub use stop::Stop;
 
+use super::claim::open_lineage;
 use super::cut::Cuts;
 use super::error::WorkerError;
 use super::heritage::check_heritage;
-use super::journals::{Journal, all_ended, stages_of_others};
+use super::journals::{Journal, all_ended, lineage, stages_of_others};
 use super::live::LiveState;
 use super::setup::{Environment, Setup, Surroundings};
 use super::unit::{Member, partitions};
@@ -46,6 +47,8 @@ pub struct Life<Io> {
     going: GoingLive,
     pub(super) lineage: Option<(Lineage, BTreeMap<String, String>)>,
     pub(super) claims_in_flight: bool,
+    /// The own producer is ready to write.
+    initialised: bool,
     /// What it waits for, to be logged when it changes.
     waiting: Option<WaitingFor>,
     live: Option<LiveState>,
@@ -103,6 +106,7 @@ impl<Io: KafkaIo> Life<Io> {
             going: GoingLive::new(),
             lineage: None,
             claims_in_flight: false,
+            initialised: false,
             waiting: None,
             live: None,
             others: None,
@@ -181,6 +185,9 @@ impl<Io: KafkaIo> Life<Io> {
                 if self.waiting != Some(waiting) {
                     tracing::info!(worker = setup.worker.0, waits_for = ?waiting, "on the way to live");
                     self.waiting = Some(waiting);
+                }
+                if self.going.caught_up() && matches!(waiting, WaitingFor::Promotion | WaitingFor::Drain) {
+                    self.prepare(setup)?;
                 }
                 Ok(if moved { Step::Moved } else { Step::Waited })
             }
@@ -277,6 +284,30 @@ impl<Io: KafkaIo> Life<Io> {
         *self.going.phase() == Phase::Standby && all_ended(&self.journals)
     }
 
+    /// What the way from promoted to live would wait for, done while there is nothing to wait for: nobody else has the own
+    /// id, because no Claim of this generation is there.
+    fn prepare(&mut self, setup: &Setup) -> Result<(), Stop> {
+        if self.initialised {
+            return Ok(());
+        }
+        let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
+        open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
+        let event = known(self.initialise(), Event::Initialised)?;
+        if event != Event::Initialised {
+            self.going.observe(&self.me, event);
+        }
+        Ok(())
+    }
+
+    /// The own producer gets its epoch, once in a life.
+    pub(super) fn initialise(&mut self) -> Result<(), IoError> {
+        if !self.initialised {
+            self.io.init_transactions()?;
+            self.initialised = true;
+        }
+        Ok(())
+    }
+
     fn observe(&mut self, intents: &Intents) {
         if let Some(generation) = intents.promoted {
             self.going.observe(&self.me, Event::Promoted(Generation(generation as u32)));
@@ -297,7 +328,7 @@ impl<Io: KafkaIo> Life<Io> {
         let worker = setup.worker.0;
         let event = match action {
             Action::Follow(_) => return Ok(()),
-            Action::Initialise => known(self.io.init_transactions(), Event::Initialised)?,
+            Action::Initialise => known(self.initialise(), Event::Initialised)?,
             Action::Claim(orders) => match self.claim(setup, environment, &orders)? {
                 Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
                 None => return Ok(()),

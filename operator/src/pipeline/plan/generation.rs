@@ -21,9 +21,12 @@ impl Planner<'_> {
         // One that nobody has seen at work may be standing by.
         let works = |generation: &Generation| {
             let mut pods = self.observed.generations.iter().flat_map(|other| &other.pods);
-            pods.any(|pod| pod.report.as_ref().is_some_and(|r| r.newest_generation == Some(generation.number)))
+            pods.any(|pod| {
+                pod.report.as_ref().is_some_and(|r| r.newest_generation == Some(generation.number))
+            })
         };
-        let newest = found.max_by_key(|(found, _)| (found.runs(), found.runs() && works(found), found.number));
+        let newest =
+            found.max_by_key(|(found, _)| (found.runs(), found.runs() && works(found), found.number));
         let Some((generation, facts)) = newest else { return };
         self.intent.generation = Some(generation.number);
         self.intent.promoted = true;

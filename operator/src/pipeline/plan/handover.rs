@@ -135,7 +135,8 @@ impl Planner<'_> {
         let rolled_back = self.observed.generation(successor).and_then(|next| {
             let reports = next.pods.iter().filter_map(|pod| pod.report.as_ref());
             let problem = reports.flat_map(|report| &report.problems).next();
-            let why = problem.map_or("it does not say why; see the events of its pods", |problem| &problem.message);
+            let why =
+                problem.map_or("it does not say why; see the events of its pods", |problem| &problem.message);
             let message = format!("generation {successor} could not take over: {why}");
             let hash = next.facts.as_ref()?.generation_hash.clone();
             Some(RolledBack { generation: successor, hash, message: bounded_message(message) })

@@ -320,7 +320,11 @@ fn another_plan_stands_by_and_takes_over_when_the_old_pods_have_finished() {
     let drain = Action::Tell(1, Instruction::Drain(DrainId::new(id).expect("valid")));
     let both = [drain, Action::Tell(2, Instruction::Promote(2))];
     assert_eq!(decision.actions, both, "the protocol orders them");
-    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(1), Some(1)), "until it has claimed");
+    assert_eq!(
+        (decision.intent.generation, decision.intent.revision),
+        (Some(1), Some(1)),
+        "until it has claimed"
+    );
     let finished = with_pods(observed.clone(), 1, UnitState::Released);
     assert_eq!(decide(&other_topic(finished.clone(), "again")).actions, both, "one change after the other");
     let (observed, decision) = walk(with_pods(finished, 2, UnitState::Claiming));
@@ -372,7 +376,10 @@ fn a_plan_that_claims_while_it_is_taken_back_goes_on() {
 #[test]
 fn a_plan_is_not_blamed_for_old_pods_that_do_not_finish() {
     let slow = after(with_pods(finished(), 1, UnitState::Live), 3_600);
-    assert!(matches!(decide(&slow).actions[..], [Action::Tell(1, _), Action::Tell(2, _)]), "a sink may be slow");
+    assert!(
+        matches!(decide(&slow).actions[..], [Action::Tell(1, _), Action::Tell(2, _)]),
+        "a sink may be slow"
+    );
     let saving = with_pods(finished(), 1, UnitState::Released);
     assert!(decide(&after(saving.clone(), 600)).intent.rolled_back.is_none(), "others may need the state");
     assert!(decide(&after(saving, 700)).intent.rolled_back.is_some());

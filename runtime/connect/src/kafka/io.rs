@@ -5,7 +5,7 @@ use super::reader::Reader;
 use super::settings::{BATCH_BYTES, Settings};
 use super::topics::{Topics, find};
 use super::wire::{Asked, Wire};
-use super::writer::{Writer, fence};
+use super::writer::Writer;
 use crate::door::{
     CommitOutcome, Fetched, IoError, KafkaIo, NewTopic, Partitioning, TopicInfo, TopicPartition,
 };
@@ -120,7 +120,7 @@ impl KafkaIo for Io {
     }
 
     fn fence(&mut self, ids: &[String]) -> Result<(), IoError> {
-        fence(&self.settings, ids)
+        self.wire.fence(ids, self.settings.transaction_timeout_ms)
     }
 
     fn begin(&mut self) -> Result<(), IoError> {

@@ -1,9 +1,10 @@
-//! One request spoken by hand: `Metadata` version 12, which tells topic ids, and never makes a topic.
+//! Requests spoken by hand. `Metadata` version 12, which tells topic ids, and never makes a topic; and those of [`fence`].
 //!
 //! librdkafka knows topic ids, but its safe Rust interface does not show them. Kafka 2.8 and later answer this version.
 //! It is also the first that connects in every life of a worker, so it is who says why a cluster does not let us in.
 
 mod connection;
+mod fence;
 mod login;
 mod scram;
 mod trouble;

@@ -207,25 +207,6 @@ impl State {
     }
 }
 
-/// Fences other ids: a producer for each, made, initialised and dropped.
-pub(super) fn fence(settings: &Settings, ids: &[String]) -> Result<(), IoError> {
-    /// Most at a time; each is a client with threads of its own.
-    const PARALLEL: usize = 16;
-    for some in ids.chunks(PARALLEL) {
-        std::thread::scope(|scope| {
-            let one = |id: &String| {
-                let id = id.clone();
-                scope.spawn(move || Client::new(settings, &id).and_then(|client| client.init()))
-            };
-            let all: Vec<_> = some.iter().map(one).collect();
-            all.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(lost("fence", "its thread ended early")))
-            })
-        })?;
-    }
-    Ok(())
-}
-
 impl Client {
     fn new(settings: &Settings, transactional_id: &str) -> Result<Self, IoError> {
         let producer: Result<BaseProducer<Context>, KafkaError> =
