@@ -191,7 +191,7 @@ async fn roll_back(fault: Option<Fault>) -> (usize, Vec<String>) {
     world.api.objects().fault = fault;
     world.until(|world| world.is("Running")).await;
     let first = world.status();
-    world.kubelet.kafka.lock().expect("free").only_plan = first.plan_hash.clone();
+    world.kubelet.kafka.lock().expect("free").only_plan.clone_from(&first.plan_hash);
     world.impatient = true;
     world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("elsewhere"));
     let is_back = |status: &StreamPipelineStatus| {

@@ -115,7 +115,7 @@ impl Journal {
                 self.holds.extend(holds.map(|hold| hold.name.clone()));
             }
             JournalRecord::Cut(cut) if lock.is_some_and(|lock| ends(&lock, cut)) => {
-                self.durable = self.lineage.map(|(_, _, lineage)| lineage)
+                self.durable = self.lineage.map(|(_, _, lineage)| lineage);
             }
             JournalRecord::Claim(claim) if claim.base.is_some() => self.durable = None,
             JournalRecord::Hold(hold) => drop(self.holds.insert(hold.name.clone())),

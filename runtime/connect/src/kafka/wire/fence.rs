@@ -157,7 +157,9 @@ impl Wire {
 fn find(connection: &mut Connection, dial: &Dial, ids: &[String]) -> io::Result<Vec<(String, i16, String)>> {
     let mut body = vec![0, TRANSACTION]; // no tagged fields in the header
     push_varint(ids.len() as u32 + 1, &mut body);
-    ids.iter().for_each(|id| push_text(id, &mut body));
+    for id in ids {
+        push_text(id, &mut body);
+    }
     body.push(0);
     let answer = exchange(connection, FIND_COORDINATOR, &dial.client_id, &body)?;
     Answer(&answer).coordinators().ok_or_else(malformed)
