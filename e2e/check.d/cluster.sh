@@ -35,7 +35,7 @@ check_cluster() {
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --rate 1000 --seconds 80 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2 --upgrades 2
+    --keys 10000 --rate 1000 --seconds 80 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2 --upgrades 2
   if on_the_bed; then
     phase 'cluster: rights' 10m e2e/cluster/rbac
   fi
@@ -49,7 +49,7 @@ acceptance_cluster() {
   phase 'cluster: broken objects' 10m e2e/cluster/broken --limits
   phase 'cluster: two operators' 10m e2e/cluster/operator --limits
   phase 'audit: upgrades and rescales' 20m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --rate 1000 --seconds 480 --kills 6 --open-kills 2 --restore-kills 2 --force-deletes 2 --rescales 10 --upgrades 20
+    --keys 1000000 --rate 1000 --seconds 480 --kills 6 --open-kills 2 --restore-kills 2 --force-deletes 2 --rescales 10 --upgrades 20
   phase 'audit: TLS, SCRAM, rotation' 15m e2e/cluster/secure-audit "$(program audit)"
   phase 'cluster: many pipelines' 75m e2e/cluster/scale
   phase 'cluster: uninstall' 10m e2e/cluster/uninstall

@@ -4,6 +4,7 @@
 //! ```text
 //!  producer ──> in (8 partitions) ──> filter ─┬─> passed (per record)
 //!                                             └─> tumbling count and sum by another key ──> counts
+//!  once at the start ──> standing ──> tumbling count by a key of its own, open until the end ──> stood
 //! ```
 
 pub mod input;
@@ -35,6 +36,10 @@ pub struct Topics {
     pub late: String,
     /// Dead letters: there must be none.
     pub dead: String,
+    /// Records that stand in the state from the start to the end, each with a key of its own.
+    pub standing: String,
+    /// What has become of them.
+    pub stood: String,
 }
 
 impl Topics {
@@ -47,18 +52,20 @@ impl Topics {
             counts: name("counts"),
             late: name("late"),
             dead: name("dead"),
+            standing: name("standing"),
+            stood: name("stood"),
         }
     }
 
     /// All names.
-    pub fn all(&self) -> [&str; 5] {
-        [&self.input, &self.passed, &self.counts, &self.late, &self.dead]
+    pub fn all(&self) -> [&str; 7] {
+        [&self.input, &self.passed, &self.counts, &self.late, &self.dead, &self.standing, &self.stood]
     }
 
-    /// The manifest of the audited pipeline; `access` is what stands under `spec.kafka`.
+    /// The manifest of the audited pipeline; `access` is what stands under `spec.kafka`. Twice the pods have to fit on a
+    /// node of two cores, beside others.
     pub fn manifest(&self, name: &str, access: &str, replicas: u32) -> String {
-        // Twice the pods have to fit on a node of two cores, beside others.
-        let Self { input, passed, counts, late, dead } = self;
+        let Self { input, passed, counts, late, dead, standing, stood } = self;
         let access: String = access.lines().map(|line| format!("    {line}\n")).collect();
         format!(
             r#"apiVersion: weir.dev/v1alpha1
@@ -73,8 +80,12 @@ spec:
     - name: numbers
       kafka: {{topic: {input}}}
       eventTime: {{field: ts, maxOutOfOrderness: 2s}}
+    - name: standing
+      kafka: {{topic: {standing}}}
+      eventTime: {{field: ts, maxOutOfOrderness: 2s}}
   steps:
     - name: kept
+      from: [numbers]
       filter: {{expression: event.n % 10 != 3}}
     - name: per-group
       window:
@@ -82,9 +93,16 @@ spec:
         tumbling: {{size: 5s}}
         aggregates: [{{name: records, function: Count}}, {{name: total, function: Sum, field: "n"}}]
         lateSink: {{kafka: {{topic: {late}}}}}
+    - name: per-key
+      from: [standing]
+      window:
+        keyBy: [key]
+        tumbling: {{size: 1h}}
+        aggregates: [{{name: records, function: Count}}]
   sinks:
     - {{name: passed, from: [kept], kafka: {{topic: {passed}}}}}
     - {{name: counts, from: [per-group], kafka: {{topic: {counts}}}}}
+    - {{name: stood, from: [per-key], kafka: {{topic: {stood}}}}}
   deadLetterSink: {{kafka: {{topic: {dead}}}}}
 "#
         )

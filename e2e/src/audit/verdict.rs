@@ -48,22 +48,24 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// Compares until everything expected is there, or the deadline; then once more, so that a late duplicate shows.
-pub fn wait(bootstrap: &str, topics: &Topics, deadline: Duration) -> anyhow::Result<Verdict> {
+/// Compares until everything expected is there, or the deadline; then once more, so that a late duplicate shows. So many
+/// `keys` stood in the state.
+pub fn wait(bootstrap: &str, topics: &Topics, keys: u64, deadline: Duration) -> anyhow::Result<Verdict> {
     let until = Instant::now() + deadline;
     let input = read(bootstrap, &topics.input)?;
     loop {
-        let verdict = compare(bootstrap, topics, &input)?;
+        let verdict = compare(bootstrap, topics, &input, keys)?;
         if verdict.lost == 0 || Instant::now() > until {
-            return compare(bootstrap, topics, &input);
+            return compare(bootstrap, topics, &input, keys);
         }
     }
 }
 
-fn compare(bootstrap: &str, topics: &Topics, input: &[Row]) -> anyhow::Result<Verdict> {
+fn compare(bootstrap: &str, topics: &Topics, input: &[Row], keys: u64) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::default();
     records(&mut verdict, input, &read(bootstrap, &topics.passed)?);
     windows(&mut verdict, input, &read(bootstrap, &topics.counts)?);
+    stood(&mut verdict, keys, &read(bootstrap, &topics.stood)?);
     verdict.wrong += read(bootstrap, &topics.late)?.len() + read(bootstrap, &topics.dead)?.len();
     Ok(verdict)
 }
@@ -119,6 +121,21 @@ fn windows(verdict: &mut Verdict, input: &[Row], output: &[Row]) {
     }
     verdict.expected_windows = expected.len();
     verdict.lost += expected.keys().filter(|key| !seen.contains(key)).count();
+}
+
+/// A row for each key that stood in the state, from its only record.
+fn stood(verdict: &mut Verdict, keys: u64, output: &[Row]) {
+    let mut seen = HashSet::new();
+    for (_, _, row) in output {
+        let key = row["key"].as_str().and_then(|key| key.strip_prefix('s')?.parse::<u64>().ok());
+        match key.filter(|key| *key < keys && row["records"] == 1) {
+            None => verdict.wrong += 1,
+            Some(key) if !seen.insert(key) => verdict.duplicate += 1,
+            Some(_) => {}
+        }
+    }
+    verdict.expected_windows += keys as usize;
+    verdict.lost += keys as usize - seen.len();
 }
 
 /// Everything committed in a topic, partition by partition in offset order.

@@ -35,6 +35,9 @@ struct Arguments {
     /// Seconds of load.
     #[arg(long, default_value_t = 250)]
     seconds: u64,
+    /// Keys that stand in the state from before the load to its end.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    keys: u64,
     /// Workers.
     #[arg(long, default_value_t = 3)]
     workers: u32,
@@ -67,6 +70,9 @@ struct Arguments {
     logs: PathBuf,
 }
 
+/// Where the pods are.
+const NAMESPACE: &str = "weir-audit";
+
 /// What one kill is to hit.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
@@ -90,6 +96,9 @@ fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.logs)?;
     tokio::runtime::Runtime::new()?.block_on(create(&arguments.kafka, &topics))?;
     let mut fleet = start(&arguments, &topics, &format!("audit-{suffix}"))?;
+    let standing_ms = jiff::Timestamp::now().as_millisecond();
+    input::stand(&arguments.kafka, &topics, standing_ms, arguments.keys)?;
+    input::await_standing(&arguments.kafka, &topics, &format!("weir.{NAMESPACE}.audit-{suffix}"), arguments.keys)?;
     let load = {
         let (kafka, topics, rate) = (arguments.kafka.clone(), topics.clone(), arguments.rate);
         let (count, base_ms) = (rate * arguments.seconds, jiff::Timestamp::now().as_millisecond());
@@ -99,11 +108,13 @@ fn main() -> anyhow::Result<()> {
     let done = disturb(&arguments, &topics, &mut fleet)?;
     load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
     let advances = watch.end()?;
-    let verdict = verdict::wait(&arguments.kafka, &topics, Duration::from_secs(180))?;
+    input::stand_no_longer(&arguments.kafka, &topics, standing_ms)?;
+    let verdict = verdict::wait(&arguments.kafka, &topics, arguments.keys, Duration::from_secs(180))?;
     println!(
-        "audit: {} records/s for {} s, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts, {} commands; {verdict}",
+        "audit: {} records/s for {} s, {} keys in the state, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts, {} commands; {verdict}",
         arguments.rate,
         arguments.seconds,
+        arguments.keys,
         done.kills,
         done.open,
         done.restore,
@@ -139,7 +150,7 @@ fn start(arguments: &Arguments, topics: &Topics, name: &str) -> anyhow::Result<F
     std::fs::write(&manifest, topics.manifest(name, &access, arguments.workers))?;
     match &arguments.weir {
         Some(weir) => processes(arguments, weir, manifest),
-        None => Ok(Fleet::Pods(Pods::start("weir-audit", name, arguments.workers, &manifest)?)),
+        None => Ok(Fleet::Pods(Pods::start(NAMESPACE, name, arguments.workers, &manifest)?)),
     }
 }
 
