@@ -70,6 +70,9 @@ pub enum Step {
 /// How long a failure is waited out: doubled each time, from the first to the last, in milliseconds.
 const RETRY_MS: (u64, u64) = (200, 10_000);
 
+/// How long a worker that has left everything to others waits before it looks whether they have it, in milliseconds.
+const LEFT_MS: u64 = 2_000;
+
 /// One worker.
 pub struct Worker<E: Environment> {
     setup: Setup,
@@ -157,11 +160,16 @@ impl<E: Environment> Worker<E> {
         if self.life.is_none() && now.monotonic_ms < self.retry_at_ms {
             return Step::Waited;
         }
-        match poison::caught(|| self.advance(now, wait, intents)) {
-            Ok(Ok(step)) => step,
-            Ok(Err(stop)) => self.stopped(stop, now),
-            Err(cause) => self.stopped(Stop::Failed(WorkerError::Panic { cause }), now),
+        let stop = match poison::caught(|| self.advance(now, wait, intents)) {
+            Ok(Ok(step)) => return step,
+            Ok(Err(stop)) => stop,
+            Err(cause) => Stop::Failed(WorkerError::Panic { cause }),
+        };
+        if self.life.as_ref().is_some_and(Life::has_left) && !secrets::has_resumed(intents) {
+            // Whoever takes over is at it, and needs the machine more.
+            self.retry_at_ms = now.monotonic_ms + LEFT_MS;
         }
+        self.stopped(stop, now)
     }
 
     fn advance(&mut self, now: Now, wait: Duration, intents: &Intents) -> Result<Step, Stop> {

@@ -98,7 +98,12 @@ fn main() -> anyhow::Result<()> {
     let mut fleet = start(&arguments, &topics, &format!("audit-{suffix}"))?;
     let standing_ms = jiff::Timestamp::now().as_millisecond();
     input::stand(&arguments.kafka, &topics, standing_ms, arguments.keys)?;
-    input::await_standing(&arguments.kafka, &topics, &format!("weir.{NAMESPACE}.audit-{suffix}"), arguments.keys)?;
+    input::await_standing(
+        &arguments.kafka,
+        &topics,
+        &format!("weir.{NAMESPACE}.audit-{suffix}"),
+        arguments.keys,
+    )?;
     let load = {
         let (kafka, topics, rate) = (arguments.kafka.clone(), topics.clone(), arguments.rate);
         let (count, base_ms) = (rate * arguments.seconds, jiff::Timestamp::now().as_millisecond());

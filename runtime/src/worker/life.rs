@@ -125,6 +125,11 @@ impl<Io: KafkaIo> Life<Io> {
         self.live.as_ref().is_some_and(LiveState::has_committed)
     }
 
+    /// True once it was live and others may have all of its units.
+    pub fn has_left(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.has_left(&self.members))
+    }
+
     /// True while no transaction is being ended: to start over now leaves nothing in doubt.
     pub fn may_part(&self) -> bool {
         !self.claims_in_flight && self.live.as_ref().is_none_or(LiveState::is_between_commits)

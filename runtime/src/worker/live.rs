@@ -22,10 +22,10 @@ use super::{Now, Step};
 use crate::pod::Intents;
 use connect::door::{CommitOutcome, IoError, KafkaIo, TopicPartition};
 use control::status::PartitionLag;
+use drain::OwedCut;
 use pipeline::effect::Effects;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
-use protocol::identity::DrainId;
 use snapshots::{Failing, Upload, is_behind};
 use sources::{Source, sources};
 use std::borrow::Cow;
@@ -54,7 +54,7 @@ pub struct LiveState {
     /// Drained units whose last commit is in flight or committed, with the drain.
     channels: Vec<Source>,
     uploads: BTreeMap<u64, Upload>,
-    cuts: BTreeMap<Slot, DrainId>,
+    cuts: BTreeMap<Slot, OwedCut>,
     /// When the newest commit was made, on the monotonic clock.
     committed_at_ms: u64,
     commit_interval_ms: u64,
@@ -286,6 +286,14 @@ impl LiveState {
     /// True while no transaction is being ended.
     pub fn is_between_commits(&self) -> bool {
         self.flight.is_none()
+    }
+
+    /// True once others may have everything that this life had.
+    pub fn has_left(&self, members: &[Member]) -> bool {
+        let released = |member: &Member| {
+            matches!(self.live.standing(member.slot as Slot), None | Some(Standing::Released(_)))
+        };
+        members.iter().all(released)
     }
 
     /// True once a commit of this life is known to be committed.

@@ -12,7 +12,18 @@ use pipeline::plan::{Input, StageId};
 use pipeline::unit::Topology;
 use protocol::commit::{SnapshotOrder, Standing, WhyBack};
 use protocol::going_live::Slot;
-use protocol::identity::UnitId;
+use protocol::identity::{DrainId, UnitId};
+
+/// Commit intervals between the release of a unit and the snapshot for its Cut.
+const CUT_INTERVALS: u64 = 5;
+
+/// A Cut that a drained unit owes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwedCut {
+    pub(super) drain: DrainId,
+    /// When its snapshot is taken, once the unit is released.
+    pub(super) at_ms: Option<u64>,
+}
 
 impl LiveState {
     /// A drain asked for: units that have nothing more to read leave with their next commit.
@@ -35,7 +46,7 @@ impl LiveState {
             if complete {
                 self.live.drained(slot, drain);
                 if *cut {
-                    self.cuts.insert(slot, drain);
+                    self.cuts.insert(slot, OwedCut { drain, at_ms: None });
                 }
             }
         }
@@ -56,7 +67,8 @@ impl LiveState {
         Ok(())
     }
 
-    /// The state of drained units, once their last commit is known to be committed.
+    /// The state of drained units, some time after their last commit is known to be committed: who takes over at once has
+    /// the state in memory, and needs everything else more than this.
     pub(super) fn cut_drained<E: Environment>(
         &mut self,
         life: &mut Life<E::Io>,
@@ -67,12 +79,16 @@ impl LiveState {
         if self.flight.is_some() || self.cuts.is_empty() {
             return Ok(());
         }
-        let ready: Vec<_> = self
-            .cuts
-            .iter()
-            .filter(|(slot, drain)| self.live.standing(**slot) == Some(Standing::Released(Some(**drain))))
-            .map(|(slot, drain)| (*slot, *drain))
-            .collect();
+        let mut ready = Vec::new();
+        for (slot, owed) in &mut self.cuts {
+            if self.live.standing(*slot) != Some(Standing::Released(Some(owed.drain))) {
+                continue;
+            }
+            let pause_ms = CUT_INTERVALS * self.commit_interval_ms;
+            if *owed.at_ms.get_or_insert(now.monotonic_ms + pause_ms) <= now.monotonic_ms {
+                ready.push((*slot, owed.drain));
+            }
+        }
         for (slot, drain) in ready {
             self.cuts.remove(&slot);
             // Nothing is committed behind a release: the newest commit of the journal is the last one of the unit.

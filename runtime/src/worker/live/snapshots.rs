@@ -1,6 +1,7 @@
 //! Snapshots of a live worker: taken at a commit, uploaded in the background, pointed to by a later commit.
 
 use super::LiveState;
+use super::drain::OwedCut;
 use crate::worker::life::{Life, Stop};
 use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
@@ -100,7 +101,7 @@ impl LiveState {
                 tracing::warn!(%unit, %error, "snapshot was not taken");
                 self.failing.entry(order.slot).or_default().failed(&unit, &error, now);
                 match cut {
-                    Some(drain) => drop(self.cuts.insert(order.slot, drain)),
+                    Some(drain) => drop(self.cuts.insert(order.slot, OwedCut { drain, at_ms: None })),
                     None => self.live.snapshot_failed(order.slot),
                 }
             }
@@ -127,7 +128,7 @@ impl LiveState {
                     tracing::warn!(%unit, seq = upload.pointer.seq.0, %error, "snapshot was not stored");
                     self.failing.entry(upload.slot).or_default().failed(unit, &error, now);
                     match upload.cut {
-                        Some(drain) => drop(self.cuts.insert(upload.slot, drain)),
+                        Some(drain) => drop(self.cuts.insert(upload.slot, OwedCut { drain, at_ms: None })),
                         None => self.live.snapshot_failed(upload.slot),
                     }
                 }
