@@ -195,11 +195,14 @@ fn paused(advances: &Advances, changes: &[(Instant, Instant)]) -> String {
         changes.iter().flat_map(|(from, to)| advances.longest(*from, *to)).collect();
     pauses.sort();
     let ms = |of| quantile(&pauses, of).as_millis();
+    let longest = changes.iter().filter_map(|(from, to)| advances.longest(*from, *to).into_iter().max());
+    let longest: Vec<String> = longest.map(|pause| pause.as_millis().to_string()).collect();
     format!(
-        "output of a partition stood still for {} ms (p50), {} ms (p95), {} ms (longest)",
+        "output of a partition stood still for {} ms (p50), {} ms (p95), {} ms (longest); longest of each: {}",
         ms(0.5),
         ms(0.95),
-        ms(1.0)
+        ms(1.0),
+        longest.join(" ")
     )
 }
 

@@ -79,6 +79,14 @@ impl LiveState {
         if self.flight.is_some() || self.cuts.is_empty() {
             return Ok(());
         }
+        // A newer generation that has claimed had the state, or the Cut.
+        let taken = |member: &Member| {
+            let highest = member.view.ownership().highest_generation();
+            (highest > life.me.owner.generation()).then_some(member.slot as Slot)
+        };
+        for slot in life.members.iter().filter_map(taken) {
+            self.cuts.remove(&slot);
+        }
         let mut ready = Vec::new();
         for (slot, owed) in &mut self.cuts {
             if self.live.standing(*slot) != Some(Standing::Released(Some(owed.drain))) {
