@@ -29,13 +29,13 @@ check_cluster() {
   phase 'cluster: samples' 10m e2e/cluster/samples "$(program weir)"
   phase 'cluster: bad input' 10m e2e/cluster/bad-input
   phase 'cluster: broken objects' 10m e2e/cluster/broken
-  phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline
+  phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline "$(program kubectl-weir)"
   phase 'cluster: scaling' 15m e2e/cluster/scaling
   if on_the_bed; then
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --keys 10000 --rate 1000 --seconds 80 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2 --upgrades 2
+    --keys 10000 --rate 1000 --seconds 80 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2 --upgrades 2 --refusals 3
   if on_the_bed; then
     phase 'cluster: rights' 10m e2e/cluster/rbac
   fi

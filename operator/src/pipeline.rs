@@ -4,7 +4,7 @@
 pub mod apply;
 pub mod build;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod observe;
 pub mod plan;
 pub mod references;

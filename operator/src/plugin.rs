@@ -1,5 +1,8 @@
 //! The program `kubectl-weir`, which kubectl runs as `kubectl weir`.
 
+mod files;
+mod outlook;
+mod plan;
 mod simulate_scaling;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +19,7 @@ pub struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(plan::Args),
     SimulateScaling(simulate_scaling::Args),
 }
 
@@ -36,6 +40,7 @@ impl Plugin {
     /// Does what the arguments say.
     pub fn run(self) -> ExitCode {
         let exit = match self.command {
+            Command::Plan(args) => plan::run(&args),
             Command::SimulateScaling(args) => simulate_scaling::run(&args),
         };
         ExitCode::from(match exit {

@@ -24,6 +24,34 @@ pub struct Memory {
     pub limit_kib: u64,
 }
 
+/// What cannot be, and what has been.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// A field of the pipeline.
+    path: &'static str,
+    bad: &'static str,
+    good: &'static str,
+    /// What the status says then.
+    reason: &'static str,
+}
+
+/// State that would mean something else, pods that fit on no node, and a spec that makes no plan.
+pub const WISHES: [Wish; 3] = [
+    Wish {
+        path: "/spec/steps/1/window/tumbling/size",
+        bad: r#""7s""#,
+        good: r#""5s""#,
+        reason: "StateIncompatible",
+    },
+    Wish {
+        path: "/spec/resources/requests/cpu",
+        bad: r#""1000""#,
+        good: r#""50m""#,
+        reason: "InsufficientCapacity",
+    },
+    Wish { path: "/spec/sinks/0/from/0", bad: r#""nowhere""#, good: r#""kept""#, reason: "ConfigInvalid" },
+];
+
 /// How long pods may take to be ready.
 const READY: Duration = Duration::from_secs(120);
 
@@ -66,6 +94,17 @@ impl Pods {
     pub fn upgrade(&mut self, number: u32) -> anyhow::Result<()> {
         let expression = format!("\"event.n % 10 != 3 && event.n >= -{number}\"");
         self.replace("/spec/steps/0/filter/expression", &expression)?;
+        self.wait_ready()
+    }
+
+    /// Asks for what cannot be, waits until the status says why, and takes it back.
+    pub fn refused(&self, wish: &Wish) -> anyhow::Result<()> {
+        let name = format!("streampipeline/{}", self.pipeline);
+        self.replace(wish.path, wish.bad)?;
+        let reason = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
+        let says = format!("--for={reason}={}", wish.reason);
+        kubectl(&["wait", "--namespace", &self.namespace, &says, "--timeout=60s", &name])?;
+        self.replace(wish.path, wish.good)?;
         self.wait_ready()
     }
 
@@ -113,7 +152,7 @@ impl Pods {
         kubectl(&[&gone[..], &[&name]].concat()).map(drop)
     }
 
-    /// Deletes the pipeline and its namespace.
+    /// Deletes the pipeline and its namespace, which the next audit makes again.
     pub fn stop(self) -> anyhow::Result<()> {
         kubectl(&[
             "delete",
@@ -123,7 +162,7 @@ impl Pods {
             &self.namespace,
             "--timeout=180s",
         ])?;
-        kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).map(drop)
+        kubectl(&["delete", "namespace", &self.namespace, "--timeout=120s"]).map(drop)
     }
 
     /// The name of the pod with this number, of the newest generation.

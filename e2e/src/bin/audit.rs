@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Parser;
 use e2e::audit::fleet::Fleet;
 use e2e::audit::pauses::{Advances, Watch, quantile};
-use e2e::audit::pods::Pods;
+use e2e::audit::pods::{Pods, WISHES};
 use e2e::audit::workers::{Launch, Worker};
 use e2e::audit::{Ends, Topics, create, input, verdict};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,9 @@ struct Arguments {
     /// Changes of the plan to one that computes the same.
     #[arg(long, default_value_t = 0, requires = "pods")]
     upgrades: u32,
+    /// Changes that cannot be: refused, or without a node for them; taken back when the status says so.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    refusals: u32,
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
@@ -85,6 +88,8 @@ enum Moment {
     Rescale(u32),
     /// Another plan, the so many-th.
     Upgrade(u32),
+    /// What cannot be, the so many-th.
+    Refusal(usize),
     /// One of the commands.
     Command(usize),
 }
@@ -127,7 +132,9 @@ fn main() -> anyhow::Result<()> {
         done.broker,
         done.commands
     );
-    for (what, changes) in [("rescales", &done.rescales), ("upgrades", &done.upgrades)] {
+    for (what, changes) in
+        [("rescales", &done.rescales), ("upgrades", &done.upgrades), ("refusals", &done.refusals)]
+    {
         if !changes.is_empty() {
             println!("audit: {} {what}, {}", changes.len(), paused(&advances, changes));
         }
@@ -187,6 +194,7 @@ struct Done {
     /// From the wish to its being fulfilled.
     rescales: Vec<(Instant, Instant)>,
     upgrades: Vec<(Instant, Instant)>,
+    refusals: Vec<(Instant, Instant)>,
 }
 
 /// How long the output stood still for hand-overs, over partitions and hand-overs.
@@ -246,6 +254,7 @@ fn plan(arguments: &Arguments) -> Vec<Moment> {
     let rescales = (0..arguments.rescales).map(|index| Moment::Rescale([4, 1, 3, 2][index as usize % 4]));
     spread(&mut moments, rescales.collect());
     spread(&mut moments, (1..=arguments.upgrades).map(Moment::Upgrade).collect());
+    spread(&mut moments, (0..arguments.refusals as usize).map(Moment::Refusal).collect());
     let (strikes, commands) = (moments.len(), arguments.commands.len());
     for index in 0..commands {
         moments.insert((index + 1) * strikes / commands + index, Moment::Command(index));
@@ -303,6 +312,11 @@ fn strike(
             let asked = Instant::now();
             fleet.pods()?.upgrade(number)?;
             done.upgrades.push((asked, Instant::now()));
+        }
+        Moment::Refusal(index) => {
+            let asked = Instant::now();
+            fleet.pods()?.refused(&WISHES[index % WISHES.len()])?;
+            done.refusals.push((asked, Instant::now()));
         }
         Moment::Command(index) => {
             run(&arguments.commands[index])?;

@@ -42,16 +42,16 @@ aggregates: [{name: clicks, function: Count}]
 ";
 
 /// A moment that does not change.
-pub(super) fn noon() -> Timestamp {
+pub(crate) fn noon() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().expect("a time")
 }
 
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::parse_from(["weir-operator", "--runtime-image=weir:test", "--network-policy-for=weir-system"])
 }
 
 /// The reference pipeline, as a user has just created it.
-pub(super) fn created() -> Observed {
+pub(crate) fn created() -> Observed {
     Observed {
         now: noon(),
         pipeline: serde_saphyr::from_str(PIPELINE).expect("a pipeline"),
@@ -67,35 +67,35 @@ pub(super) fn created() -> Observed {
 }
 
 /// The reference pipeline with an edit.
-pub(super) fn edited(mut observed: Observed, edit: impl FnOnce(&mut StreamPipeline)) -> Observed {
+pub(crate) fn edited(mut observed: Observed, edit: impl FnOnce(&mut StreamPipeline)) -> Observed {
     edit(&mut observed.pipeline);
     observed
 }
 
 /// The user has no room for pods beside those that work.
-pub(super) fn recreate(observed: Observed) -> Observed {
+pub(crate) fn recreate(observed: Observed) -> Observed {
     use ::pipeline::spec::{UpdateStrategy, UpdateType};
     let strategy = UpdateStrategy { kind: Some(UpdateType::Recreate) };
     edited(observed, |pipeline| pipeline.spec.update_strategy = Some(strategy))
 }
 
 /// The same situation some seconds later.
-pub(super) fn after(mut observed: Observed, seconds: i64) -> Observed {
+pub(crate) fn after(mut observed: Observed, seconds: i64) -> Observed {
     observed.now = observed.now.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
     observed
 }
 
-pub(super) fn desired(observed: &Observed) -> Result<Desired, Invalid> {
+pub(crate) fn desired(observed: &Observed) -> Result<Desired, Invalid> {
     validate(observed, &settings())
 }
 
-pub(super) fn decide(observed: &Observed) -> Decision {
+pub(crate) fn decide(observed: &Observed) -> Decision {
     plan(observed, &desired(observed))
 }
 
 /// The cluster after the intent of a decision was written and its actions were carried out by an API server whose
 /// StatefulSets have no pods yet.
-pub(super) fn carried_out(mut observed: Observed, decision: &Decision) -> Observed {
+pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observed {
     use super::plan::Action;
     let mut status = observed.status();
     decision.intent.write(&mut status);
@@ -146,12 +146,12 @@ fn with_generation(mut observed: Observed, number: u64, desired: &Desired) -> Ob
     observed
 }
 
-pub(super) fn of(observed: &mut Observed, number: u64) -> &mut Generation {
+pub(crate) fn of(observed: &mut Observed, number: u64) -> &mut Generation {
     observed.generations.iter_mut().find(|generation| generation.number == number).expect("a generation")
 }
 
 /// Every pod that generation `number` wants runs, with two units in this state each.
-pub(super) fn with_pods(mut observed: Observed, number: u64, state: UnitState) -> Observed {
+pub(crate) fn with_pods(mut observed: Observed, number: u64, state: UnitState) -> Observed {
     let drain = observed.status().transition.and_then(|transition| transition.drain);
     let drain = drain.or(observed.status().drained.map(|drained| drained.id));
     let name = observed.name();
@@ -163,7 +163,7 @@ pub(super) fn with_pods(mut observed: Observed, number: u64, state: UnitState) -
 }
 
 /// The pods of generation `number` disappear.
-pub(super) fn without_pods(mut observed: Observed, number: u64) -> Observed {
+pub(crate) fn without_pods(mut observed: Observed, number: u64) -> Observed {
     of(&mut observed, number).pods.clear();
     observed
 }
@@ -212,7 +212,7 @@ fn report(generation: u64) -> PodStatus {
 }
 
 /// Decides and carries out until generation `number` is live, and returns the steady situation.
-pub(super) fn live(observed: Observed, number: u64) -> Observed {
+pub(crate) fn live(observed: Observed, number: u64) -> Observed {
     let decision = decide(&observed);
     let starting = carried_out(observed, &decision);
     let ready = with_pods(starting, number, UnitState::CaughtUp);
@@ -221,6 +221,6 @@ pub(super) fn live(observed: Observed, number: u64) -> Observed {
     carried_out(live.clone(), &decide(&live))
 }
 
-pub(super) fn status(observed: &Observed) -> StreamPipelineStatus {
+pub(crate) fn status(observed: &Observed) -> StreamPipelineStatus {
     observed.status()
 }

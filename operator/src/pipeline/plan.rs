@@ -40,6 +40,8 @@ const START_SECONDS: i64 = 600;
 const PROMOTE_SECONDS: i64 = 60;
 /// How much longer they may take to make it durable where others wait for it.
 const CUT_SECONDS: i64 = 600;
+/// How much longer new pods may take to claim once it is.
+const CLAIM_SECONDS: i64 = 15;
 /// How long pods may take to disappear.
 const REMOVE_SECONDS: i64 = 120;
 /// How long the Job that deletes internal topics may take.
@@ -198,17 +200,18 @@ impl Planner<'_> {
             return self.start();
         };
         let stopped = self.stopped(number);
-        let same = self.is_current(number, desired);
+        let rolled_back = self.is_rolled_back(desired);
+        let same = self.is_current(number, desired) || rolled_back;
         let (kind, step) = match (desired.suspend, same, stopped) {
             (true, _, true) => return Phase::Suspended,
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
             (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
+            (false, true, false) if rolled_back => return Phase::RolledBack,
             (false, true, false) => {
                 self.intent.rolled_back = None;
                 self.keep(number, desired);
                 return Phase::Steady;
             }
-            (false, false, false) if self.is_rolled_back(desired) => return Phase::RolledBack,
             (false, false, _) if self.may_hand_over(number, desired) => {
                 return self.hand_over(number, desired);
             }
@@ -241,7 +244,10 @@ impl Planner<'_> {
     fn begin(&mut self, kind: TransitionKind, step: TransitionStep) {
         let now = self.observed.now;
         let started_at = Time(now);
-        self.intent.rolled_back = None;
+        // Whoever is suspended and resumed has not said anything new.
+        if !matches!(kind, TransitionKind::Suspend | TransitionKind::Resume) {
+            self.intent.rolled_back = None;
+        }
         self.intent.transition = Some(Transition {
             kind,
             step,

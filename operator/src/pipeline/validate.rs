@@ -30,6 +30,8 @@ pub struct Desired {
     pub revision_hash: String,
     /// Identity of everything that makes the pods, and of the restart that was asked for last.
     pub generation_hash: String,
+    /// Identity of what is tried when it is tried again: the revision, and the restart that was asked for last.
+    pub attempt_hash: String,
     /// Pods and workers.
     pub shape: Shape,
     /// New pods may stand by beside the old ones.
@@ -88,8 +90,11 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     let shape = shape(spec);
     let plan_hash = plan.hash().to_string();
     let revision_hash = hash(&[&manifest, &image, &plan_hash, &settings.image_pull_policy]);
-    let generation_hash = generation_hash(&revision_hash, shape, observed.restarted_at());
+    let restarted_at = observed.restarted_at();
+    let generation_hash = generation_hash(&revision_hash, shape, restarted_at);
+    let attempt: Vec<&str> = std::iter::once(revision_hash.as_str()).chain(restarted_at).collect();
     Ok(Desired {
+        attempt_hash: hash(&attempt),
         generation_hash,
         revision_hash,
         plan_hash,

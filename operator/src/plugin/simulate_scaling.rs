@@ -1,6 +1,7 @@
 //! `kubectl weir simulate-scaling`: what a policy would have done.
 
 use super::Exit;
+use super::files::{ReadError, print, read, shown};
 use crate::pipeline::validate::workers_per_replica;
 use crate::scaling::Placement;
 use crate::scaling::simulate::{Start, Trace, TraceError, csv, simulate};
@@ -9,7 +10,6 @@ use ::pipeline::problem::{Problem, ProblemKind};
 use ::pipeline::scaling::Policy;
 use ::pipeline::spec::StreamPipelineSpec;
 use jiff::Timestamp;
-use std::io::{Read, Write};
 
 /// Show what a ScalingPolicy would have done with measurements of the past
 ///
@@ -55,8 +55,8 @@ pub struct Args {
 /// What the command cannot go on with.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("failed to read {name}: {source}")]
-    Read { name: String, source: std::io::Error },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Problems(Vec<Problem>),
     #[error("expected one ScalingPolicy in {files}, found {found}")]
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(text) => print(&text),
         Err(error) => {
             eprintln!("kubectl-weir: {error}");
-            if matches!(error, Error::Read { .. }) { Exit::Usage } else { Exit::Configuration }
+            if matches!(error, Error::Read(_)) { Exit::Usage } else { Exit::Configuration }
         }
     }
 }
@@ -140,31 +140,5 @@ fn start(args: &Args, policy: &Policy, pipeline: Option<&StreamPipelineSpec>, tr
         },
         pause_seconds: args.pause.map(f64::from),
         epoch,
-    }
-}
-
-fn shown(name: &str) -> String {
-    if name == "-" { "<stdin>".to_owned() } else { name.to_owned() }
-}
-
-fn read(name: &str) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    let read = match name {
-        "-" => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
-        path => std::fs::read(path),
-    };
-    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
-    text.map_err(|source| Error::Read { name: shown(name), source })
-}
-
-/// Prints to stdout; who closed the pipe has read enough.
-fn print(text: &str) -> Exit {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Done,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            eprintln!("kubectl-weir: failed to write to stdout: {error}");
-            Exit::Failed
-        }
     }
 }

@@ -327,6 +327,9 @@ impl Memory {
                 // The old pods work until the new ones claim, which may begin and end between two looks.
                 TransitionStep::StandingBy => self.changing_since = Some(now),
                 TransitionStep::Promoting => drop(self.changing_since.get_or_insert(now)),
+                TransitionStep::Draining if change.successor.is_some() => {
+                    self.changing_since.get_or_insert(now);
+                }
                 _ => self.changing_since = Some(change.started_at.0),
             }
         } else if let Some(began) = self.changing_since.filter(|_| settled) {

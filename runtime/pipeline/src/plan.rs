@@ -27,7 +27,7 @@ mod stage;
 mod step;
 
 pub use access::{KafkaAccess, KafkaCertificate, KafkaLogin, KafkaTls, SecretKey};
-pub use compatibility::{Incompatible, compatibility};
+pub use compatibility::{Incompatible, StateChanges, compatibility, state_changes};
 pub(crate) use keys::MaskKey;
 pub use keys::{KeyError, MASK_KEY_BYTES_MIN, MaskKeys, SecretsHash};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};

@@ -297,11 +297,8 @@ impl<Io: KafkaIo> Life<Io> {
         }
         let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
         open_lineage(setup, &self.surroundings, lineage, &mut self.io)?;
-        let event = known(self.initialise(), Event::Initialised)?;
-        if event != Event::Initialised {
-            self.going.observe(&self.me, event);
-        }
-        Ok(())
+        // Told as a problem: nothing was promised yet, and who cannot even begin must not be promoted.
+        self.initialise().map_err(|error| WorkerError::Write(error).into())
     }
 
     /// The own producer gets its epoch, once in a life.

@@ -85,11 +85,16 @@ impl Member {
         Shard { stage: self.id.stage.to_string(), unit: self.id.index, units: topology.units(self.stage) }
     }
 
-    /// True when it has committed nothing, or its newest durable state was written by this plan.
+    /// True when its newest durable state was written by this plan, or nobody had any state here: no restore follows another.
     pub fn is_settled(&self, plan: PlanHash) -> bool {
-        let pointer = self.view.restore_point().pointer.as_ref();
-        self.view.ownership().seq().0 == 0
-            || pointer.is_some_and(|pointer| self.kept.plan(pointer.hash) == Some(plan))
+        match &self.view.restore_point().pointer {
+            Some(pointer) => self.kept.plan(pointer.hash) == Some(plan),
+            None => {
+                let ownership = self.view.ownership();
+                let inherits = self.view.claim_in_force().is_some_and(|claim| claim.heritage.is_some());
+                ownership.seq().0 == 0 && !ownership.knows_other_than(plan) && !inherits
+            }
+        }
     }
 
     /// Seals its state and hands it to the store as number `id`: what will point to it, and whether the store took it.

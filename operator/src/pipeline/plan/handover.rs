@@ -9,8 +9,8 @@
 //! and the transition names its successor. So whatever goes wrong before that is taken back: the successor is removed, and
 //! the old pods have never stopped, or are resumed.
 
-use super::{Action, CUT_SECONDS, Phase, Planner};
-use crate::pipeline::observe::Generation;
+use super::{Action, CLAIM_SECONDS, CUT_SECONDS, Phase, Planner};
+use crate::pipeline::observe::{Generation, PodSeen};
 use crate::pipeline::validate::Desired;
 use crate::pods::Instruction;
 use control::call::bounded_message;
@@ -49,9 +49,8 @@ impl Planner<'_> {
 
     /// The new pods restore and follow, until every unit can be promoted.
     pub(super) fn stand_by(&mut self) -> Phase {
-        let successor = self.intent.transition.as_ref().and_then(|transition| transition.successor);
         let (Some(number), Some(successor), Some(desired)) =
-            (self.intent.generation, successor, self.desired)
+            (self.intent.generation, self.successor(), self.desired)
         else {
             return self.give_up();
         };
@@ -87,32 +86,28 @@ impl Planner<'_> {
         let (Some(number), Some(id)) = (self.intent.generation, self.drain_id()) else {
             return self.give_up();
         };
-        if self.observed.generation(successor).is_some_and(Generation::may_have_claimed) {
+        if self.may_have_claimed(successor) {
             self.succeed(successor);
             return self.promote();
         }
+        let old = self.observed.generation(number);
         let left = |good: &[UnitState]| {
             let of_drain = |unit: &UnitStatus| unit.drain.as_deref() == Some(id.as_str());
-            let old = self.observed.generation(number);
             old.is_some_and(|old| old.every_unit(|unit| good.contains(&unit.state) && of_drain(unit)))
         };
         let released = left(&[UnitState::Released, UnitState::Cut]);
         // Units that take over from others wait until the state of those is durable.
-        let patience = if left(&[UnitState::Cut]) { 0 } else { CUT_SECONDS };
+        let patience = if left(&[UnitState::Cut]) { CLAIM_SECONDS } else { CUT_SECONDS };
         if released && self.late_by(patience) {
-            return self.roll_back(successor);
+            return self.roll_back(successor, true);
         }
-        let broken = self.observed.generation(number).is_none_or(|old| !old.may_work());
-        if self.late() && !released && broken {
-            // Nobody is left who could finish: all go, and the next pods restore from the journals.
-            if let Some(transition) = self.intent.transition.as_mut() {
-                transition.successor = None;
-            }
-            self.enter(TransitionStep::Removing);
-            return self.remove();
+        // Nobody is left who could finish: that is no fault of the successor.
+        if !released && self.late() && !old.is_some_and(Generation::is_alive) {
+            return self.roll_back(successor, false);
         }
-        self.actions.push(Action::Tell(number, Instruction::Drain(id)));
+        // In this order: who may claim waits for who finishes.
         self.actions.push(Action::Tell(successor, Instruction::Promote(successor)));
+        self.actions.push(Action::Tell(number, Instruction::Drain(id)));
         Phase::Changing
     }
 
@@ -129,17 +124,22 @@ impl Planner<'_> {
         self.enter(TransitionStep::Promoting);
     }
 
-    /// The successor had everything and did not claim: the old pods are to go on.
-    fn roll_back(&mut self, successor: u64) -> Phase {
+    /// The old pods are to go on. A successor that had everything and did not claim is not tried again.
+    fn roll_back(&mut self, successor: u64, blamed: bool) -> Phase {
         let drain = self.intent.transition.as_ref().and_then(|transition| transition.drain.clone());
-        let rolled_back = self.observed.generation(successor).and_then(|next| {
-            let reports = next.pods.iter().filter_map(|pod| pod.report.as_ref());
+        let next = self.observed.generation(successor);
+        let facts = next.and_then(|next| next.facts.as_ref());
+        // What is wanted by now may be something else.
+        let wanted = self
+            .desired
+            .filter(|desired| facts.is_some_and(|facts| facts.generation_hash == desired.generation_hash));
+        let rolled_back = wanted.filter(|_| blamed).map(|desired| {
+            let reports = next.iter().flat_map(|next| &next.pods).filter_map(|pod| pod.report.as_ref());
             let problem = reports.flat_map(|report| &report.problems).next();
             let why =
                 problem.map_or("it does not say why; see the events of its pods", |problem| &problem.message);
-            let message = format!("generation {successor} could not take over: {why}");
-            let hash = next.facts.as_ref()?.generation_hash.clone();
-            Some(RolledBack { generation: successor, hash, message: bounded_message(message) })
+            let message = bounded_message(format!("generation {successor} could not take over: {why}"));
+            RolledBack { generation: successor, hash: desired.attempt_hash.clone(), message }
         });
         self.begin(TransitionKind::Resume, TransitionStep::Promoting);
         self.intent.rolled_back = rolled_back;
@@ -150,30 +150,33 @@ impl Planner<'_> {
         self.take_back(successor)
     }
 
-    /// The successor goes before the old pods are resumed. Should it have claimed after all, it is the one to go on.
+    /// The successor goes before the old pods are resumed, unless its pods do not go: on a node that is lost they stay, and
+    /// the protocol keeps them out. Should it have claimed after all, it is the one to go on.
     pub(super) fn take_back(&mut self, successor: u64) -> Phase {
-        let next = self.observed.generation(successor).filter(|next| next.runs());
-        match next {
-            Some(next) if next.may_have_claimed() => {
-                self.begin(TransitionKind::Handover, TransitionStep::Promoting);
-                self.succeed(successor);
-            }
-            Some(_) => {
-                self.actions.push(Action::Remove(successor));
-                return Phase::Changing;
-            }
-            None => {
-                if let Some(transition) = self.intent.transition.as_mut() {
-                    transition.successor = None;
-                }
-            }
+        if self.may_have_claimed(successor) {
+            self.begin(TransitionKind::Handover, TransitionStep::Promoting);
+            self.succeed(successor);
+        } else if self.observed.generation(successor).is_some_and(Generation::runs) && !self.late() {
+            self.actions.push(Action::Remove(successor));
+            return Phase::Changing;
+        } else if let Some(transition) = self.intent.transition.as_mut() {
+            transition.successor = None;
         }
         self.promote()
     }
 
-    /// This was tried, and taken back.
+    /// This was tried, and taken back, and the generation before it still has the journals.
     pub(super) fn is_rolled_back(&self, desired: &Desired) -> bool {
-        self.intent.rolled_back.as_ref().is_some_and(|back| back.hash == desired.generation_hash)
+        let works = self.current().is_some_and(|current| !current.is_overtaken());
+        works && self.intent.rolled_back.as_ref().is_some_and(|back| back.hash == desired.attempt_hash)
+    }
+
+    /// A unit of this generation is further than standing by, or somebody has read a Claim of it.
+    fn may_have_claimed(&self, number: u64) -> bool {
+        let mut pods = self.observed.generations.iter().flat_map(|generation| &generation.pods);
+        let read = |pod: &PodSeen| pod.report.as_ref().and_then(|report| report.newest_generation);
+        pods.any(|pod| read(pod) == Some(number))
+            || self.observed.generation(number).is_some_and(Generation::may_have_claimed)
     }
 
     /// The old pods go on. Whatever is wanted now is begun anew.
@@ -188,12 +191,13 @@ impl Planner<'_> {
         let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else { return };
         let all_claimed = self.observed.generation(number).is_some_and(Generation::is_live);
         let over = |other: &&Generation| match other.number {
-            newer if newer > number => !other.may_have_claimed(),
+            newer if newer > number => !self.may_have_claimed(newer),
             older if older < number => all_claimed,
             _ => false,
         };
         let over = self.observed.generations.iter().filter(|other| other.runs()).filter(over);
-        self.actions.extend(over.map(|other| Action::Remove(other.number)));
+        let over: Vec<Action> = over.map(|other| Action::Remove(other.number)).collect();
+        self.actions.extend(over);
     }
 }
 
@@ -203,5 +207,14 @@ impl Generation {
         let units = self.pods.iter().filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.units);
         let stands_by = [UnitState::Restoring, UnitState::Standby, UnitState::CaughtUp, UnitState::Failed];
         units.into_iter().any(|unit| !stands_by.contains(&unit.state))
+    }
+
+    /// Somebody of it works, or will again: a pod that says nothing, one between two lives, or a unit on its way.
+    fn is_alive(&self) -> bool {
+        let gone = |unit: &UnitStatus| matches!(unit.state, UnitState::Failed | UnitState::Superseded);
+        self.pods.iter().any(|pod| {
+            let report = pod.report.as_ref();
+            pod.silent() || report.is_some_and(|r| !r.is_complete() || !r.units.iter().all(gone))
+        })
     }
 }

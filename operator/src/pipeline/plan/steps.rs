@@ -94,14 +94,20 @@ impl Planner<'_> {
         let Some(number) = self.intent.generation else { return Phase::Changing };
         if let Some(desired) = self.desired {
             let exists = self.current().is_some_and(|generation| generation.facts.is_some());
-            if desired.suspend || (exists && !self.is_current(number, desired)) {
+            let rolled_back = self.is_rolled_back(desired);
+            if desired.suspend || (exists && !self.is_current(number, desired) && !rolled_back) {
                 return self.retreat(desired.suspend);
+            }
+            if rolled_back && let Some(old) = self.pods_of_old_shape(number) {
+                self.actions.push(old);
+                return Phase::Changing;
             }
             if !exists {
                 self.take_revision(&desired.revision_hash, &desired.plan_hash);
             }
             let wanted = i32::try_from(desired.shape.replicas).unwrap_or(i32::MAX);
-            if self.current().and_then(|generation| generation.replicas) != Some(wanted) {
+            let has = self.current().and_then(|generation| generation.replicas);
+            if !rolled_back && has != Some(wanted) {
                 self.actions.push(Action::Start(number));
                 return Phase::Changing;
             }
@@ -135,12 +141,17 @@ impl Planner<'_> {
             self.intent.transition = None;
             return self.settle();
         }
+        let gone = self.current().is_none_or(|generation| generation.replicas.is_none());
         if let Some(desired) = self.desired {
             let changed =
                 desired.suspend || !(self.is_current(number, desired) || self.is_rolled_back(desired));
             // One change after the other, unless this one does not get anywhere.
-            if changed && (self.late() || self.in_trouble()) {
+            if changed && (self.late() || self.in_trouble() || gone) {
                 return self.retreat(desired.suspend);
+            }
+            if gone && self.is_current(number, desired) {
+                self.actions.push(Action::Start(number));
+                return Phase::Changing;
             }
         }
         for id in self.drains_to_resume() {
@@ -148,6 +159,13 @@ impl Planner<'_> {
         }
         self.actions.push(Action::Tell(number, Instruction::Promote(number)));
         Phase::Changing
+    }
+
+    /// The pods of a generation that is resumed although the spec says something else, as many as it had.
+    fn pods_of_old_shape(&self, number: u64) -> Option<Action> {
+        let generation = self.observed.generation(number)?;
+        let wanted = i32::try_from(generation.facts.as_ref()?.file.shape.replicas).ok()?;
+        (generation.replicas != Some(wanted)).then_some(Action::Resize(number, wanted))
     }
 
     /// What was begun is no longer wanted.

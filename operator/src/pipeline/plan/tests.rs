@@ -5,7 +5,7 @@ use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
     after, carried_out, created, decide, desired, edited, live, of, recreate, status, with_pods, without_pods,
 };
-use crate::pipeline::observe::{Cleanup, Observed, Trouble};
+use crate::pipeline::observe::{Cleanup, Observed, PodSeen, Trouble};
 use crate::pods::{Address, Instruction};
 use control::call::DrainId;
 use control::status::UnitState;
@@ -60,7 +60,7 @@ fn the_decision_in_each_situation() {
     let standing_by = walk(other_topic(steady.clone(), "elsewhere")).0;
     let changing = walk(with_pods(standing_by.clone(), 2, UnitState::CaughtUp)).0;
     let released = with_pods(changing.clone(), 1, UnitState::Cut);
-    let rolling_back = walk(after(released.clone(), 61)).0;
+    let rolling_back = walk(after(released.clone(), 76)).0;
     let suspending = walk(suspend(steady.clone(), true)).0;
     let situations = vec![
         ("a new pipeline", created()),
@@ -318,7 +318,7 @@ fn another_plan_stands_by_and_takes_over_when_the_old_pods_have_finished() {
     let (observed, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
     let id = status(&observed).transition.and_then(|transition| transition.drain).expect("an id");
     let drain = Action::Tell(1, Instruction::Drain(DrainId::new(id).expect("valid")));
-    let both = [drain, Action::Tell(2, Instruction::Promote(2))];
+    let both = [Action::Tell(2, Instruction::Promote(2)), drain];
     assert_eq!(decision.actions, both, "the protocol orders them");
     assert_eq!(
         (decision.intent.generation, decision.intent.revision),
@@ -346,8 +346,8 @@ fn finished() -> Observed {
 #[test]
 fn a_plan_that_does_not_take_over_is_taken_back_and_not_tried_again() {
     let id = status(&finished()).transition.and_then(|transition| transition.drain).expect("an id");
-    assert!(decide(&after(finished(), 59)).intent.rolled_back.is_none());
-    let (observed, decision) = walk(after(finished(), 61));
+    assert!(decide(&after(finished(), 74)).intent.rolled_back.is_none());
+    let (observed, decision) = walk(after(finished(), 76));
     assert_eq!(decision.actions, [Action::Remove(2)], "nobody is resumed beside it");
     let (observed, decision) = walk(observed);
     let resume = Action::Tell(1, Instruction::Resume(DrainId::new(id).expect("valid")));
@@ -356,6 +356,19 @@ fn a_plan_that_does_not_take_over_is_taken_back_and_not_tried_again() {
     assert_eq!((decision.phase, decision.actions), (Phase::RolledBack, vec![]));
     assert_eq!((decision.intent.generation, decision.intent.revision), (Some(1), Some(1)));
     assert_eq!(decide(&after(observed.clone(), 3_600)).phase, Phase::RolledBack);
+    assert_eq!(
+        decide(&replicas(observed.clone(), 5)).phase,
+        Phase::RolledBack,
+        "the plan is no better for it"
+    );
+    let (suspended, _) = walk(suspend(observed.clone(), true));
+    let (suspended, _) = walk(with_pods(suspended, 1, UnitState::Cut));
+    let (suspended, decision) = walk(without_pods(suspended, 1));
+    assert_eq!(decision.phase, Phase::Suspended);
+    let (resumed, decision) = walk(suspend(suspended, false));
+    assert_eq!(decision.actions, [Action::Resize(1, 2)], "what worked is resumed, not what was tried");
+    let (resumed, _) = walk(with_pods(resumed, 1, UnitState::Cut));
+    assert_eq!(walk(with_pods(resumed, 1, UnitState::Live)).1.phase, Phase::RolledBack);
     let again = walk(asked(observed.clone(), "2026-01-01T12:00:00Z")).1;
     assert_eq!((again.actions, again.intent.rolled_back), (vec![Action::Start(3)], None), "as asked");
     let back = decide(&other_topic(observed.clone(), "clicks-per-user"));
@@ -365,29 +378,62 @@ fn a_plan_that_does_not_take_over_is_taken_back_and_not_tried_again() {
 
 #[test]
 fn a_plan_that_claims_while_it_is_taken_back_goes_on() {
-    let (observed, _) = walk(after(finished(), 61));
+    let (mut observed, _) = walk(after(finished(), 76));
+    assert_eq!(of(&mut observed, 2).replicas, None, "its StatefulSet is gone");
+    // Its pods are gone as well, and have claimed before: the old ones have read it.
     let mut observed = with_pods(observed, 1, UnitState::Superseded);
-    of(&mut observed, 2).replicas = Some(2);
-    let (_, decision) = walk(with_pods(observed, 2, UnitState::Claiming));
-    assert_eq!(decision.actions, [Action::Tell(2, Instruction::Promote(2))]);
+    for pod in &mut of(&mut observed, 1).pods {
+        pod.report.as_mut().expect("a report").newest_generation = Some(2);
+    }
+    let (observed, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Start(2)], "it comes back");
     assert_eq!((decision.intent.generation, decision.intent.rolled_back), (Some(2), None));
+    let (_, decision) = walk(with_pods(observed, 2, UnitState::CaughtUp));
+    assert_eq!(decision.actions, [Action::Tell(2, Instruction::Promote(2))]);
+}
+
+#[test]
+fn a_claim_that_only_the_old_pods_have_seen_counts() {
+    let mut observed = with_pods(with_pods(finished(), 1, UnitState::Superseded), 2, UnitState::Failed);
+    for pod in &mut of(&mut observed, 1).pods {
+        pod.report.as_mut().expect("a report").newest_generation = Some(2);
+    }
+    let (observed, decision) = walk(observed);
+    assert_eq!((decision.intent.generation, decision.intent.revision), (Some(2), Some(2)));
+    let (_, decision) = walk(other_topic(after(observed, 61), "mended"));
+    assert!(matches!(tells(&decision.actions)[..], [Instruction::Drain(_)]), "another spec is a way out");
+}
+
+#[test]
+fn pods_on_a_lost_node_do_not_keep_the_old_ones_from_going_on() {
+    let mut stuck = with_pods(walk(after(finished(), 76)).0, 1, UnitState::Cut);
+    let lost = PodSeen { report: None, ready: false, ..of(&mut stuck, 1).pods[0].clone() };
+    of(&mut stuck, 2).pods = vec![lost];
+    assert_eq!(decide(&stuck).actions, [Action::Remove(2)]);
+    let told = decide(&after(stuck, 61)).actions;
+    assert!(matches!(tells(&told)[..], [Instruction::Resume(_), Instruction::Promote(1)]), "{told:?}");
 }
 
 #[test]
 fn a_plan_is_not_blamed_for_old_pods_that_do_not_finish() {
     let slow = after(with_pods(finished(), 1, UnitState::Live), 3_600);
     assert!(
-        matches!(decide(&slow).actions[..], [Action::Tell(1, _), Action::Tell(2, _)]),
+        matches!(decide(&slow).actions[..], [Action::Tell(2, _), Action::Tell(1, _)]),
         "a sink may be slow"
     );
     let saving = with_pods(finished(), 1, UnitState::Released);
     assert!(decide(&after(saving.clone(), 600)).intent.rolled_back.is_none(), "others may need the state");
     assert!(decide(&after(saving, 700)).intent.rolled_back.is_some());
+    for on_its_way in [UnitState::Restoring, UnitState::CaughtUp, UnitState::Claiming] {
+        let restarted = after(with_pods(finished(), 1, on_its_way), 3_600);
+        let actions = decide(&restarted).actions;
+        assert!(matches!(actions[..], [Action::Tell(2, _), Action::Tell(1, _)]), "{on_its_way:?}");
+    }
     let broken = after(with_pods(finished(), 1, UnitState::Failed), 61);
     let (observed, decision) = walk(broken);
-    assert_eq!(decision.actions, [Action::Remove(1), Action::Remove(2)]);
-    assert_eq!(decision.intent.rolled_back, None);
-    assert_eq!(walk(observed).1.actions, [Action::Start(3)]);
+    assert_eq!((decision.actions, decision.intent.rolled_back), (vec![Action::Remove(2)], None));
+    let (_, decision) = walk(with_pods(walk(observed).0, 1, UnitState::Live));
+    assert_eq!(decision.actions, [Action::Start(3)], "tried again, once they work");
 }
 
 #[test]

@@ -131,7 +131,9 @@ fn with_what_runs(message: &str, facts: &Facts<'_>, pods: &[PodSeen]) -> String 
 /// The reason of a change that goes on.
 fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
     match (transition.kind, transition.step) {
-        (_, TransitionStep::Draining) if late(facts) => Reason::SavepointFailed,
+        (_, TransitionStep::Draining) if late(facts) && transition.successor.is_none() => {
+            Reason::SavepointFailed
+        }
         (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
         (TransitionKind::Handover, _) => Reason::HandingOver,

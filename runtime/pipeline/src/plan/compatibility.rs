@@ -11,7 +11,7 @@
 //! | new name | empty |
 //! | gone | dropped |
 
-use super::{Aggregate, NodeKind, Plan, StageId, Window, WindowKind};
+use super::{Aggregate, Input, NodeKind, Plan, StageId, Window, WindowKind};
 use crate::spec::Duration;
 
 /// A window step that has the name of a step before it, and another meaning.
@@ -40,6 +40,49 @@ pub fn compatibility(old: &Plan, new: &Plan) -> Result<(), Vec<Incompatible>> {
         })
         .collect();
     if found.is_empty() { Ok(()) } else { Err(found) }
+}
+
+/// What becomes of the state of `old` under `new`, which is compatible with it. Each list in the order of its plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateChanges {
+    /// Steps whose state is kept.
+    pub kept: Vec<String>,
+    /// Steps that start empty.
+    pub empty: Vec<String>,
+    /// Steps that are gone, and their state with them.
+    pub dropped: Vec<String>,
+    /// State or positions go from units of one stage to those of another: who takes over waits until they are durable.
+    pub moves: bool,
+}
+
+/// What becomes of the state of `old` under `new`, as far as the plans alone tell.
+pub fn state_changes(old: &Plan, new: &Plan) -> StateChanges {
+    let mut changes = StateChanges::default();
+    let stage_of = |plan: &Plan, at: StageId| plan.stage(at).name.clone();
+    for (at, window) in windows(new) {
+        match windows(old).find(|(_, before)| before.name == window.name) {
+            Some((before, _)) => {
+                changes.moves |= stage_of(old, before) != stage_of(new, at);
+                changes.kept.push(window.name.clone());
+            }
+            None => changes.empty.push(window.name.clone()),
+        }
+    }
+    let is_gone = |name: &String| windows(new).all(|(_, window)| window.name != *name);
+    changes.dropped =
+        windows(old).map(|(_, window)| window.name.clone()).filter(|name| is_gone(name)).collect();
+    let reader = |plan: &Plan, source: &str| {
+        let reads = |input: &Input| match input {
+            Input::Source(id) => plan.sources()[usize::from(id.0)].name == source,
+            Input::Repartition { .. } => false,
+        };
+        plan.stages().iter().find(|stage| stage.inputs.iter().any(reads)).map(|stage| stage.name.clone())
+    };
+    let kept = new.sources().iter().filter_map(|source| Some((&source.name, reader(old, &source.name)?)));
+    for (source, before) in kept {
+        changes.moves |= reader(new, source) != Some(before);
+    }
+    changes
 }
 
 /// Every window with the stage that keeps its state.

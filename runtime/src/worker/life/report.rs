@@ -47,11 +47,14 @@ impl<Io: KafkaIo> Life<Io> {
         let state = match (&self.live, lock) {
             (_, Some(lock)) if lock.cut => UnitState::Cut,
             (_, Some(_)) => UnitState::Released,
-            (Some(live), None) => live.state_of(member),
+            (Some(live), None) => live.state_of(member, self.me.owner.generation()),
             (None, None) => match self.going.phase() {
                 Phase::Standby if self.going.caught_up() => UnitState::CaughtUp,
                 Phase::Standby if member.replay.replayed().is_some() => UnitState::Standby,
                 Phase::Standby => UnitState::Restoring,
+                // Nothing is written yet: it may wait for the state of others.
+                Phase::Initialising(_) => UnitState::CaughtUp,
+                Phase::Claiming(_) if !self.claims_in_flight => UnitState::CaughtUp,
                 _ => UnitState::Claiming,
             },
         };

@@ -14,8 +14,8 @@ use protocol::commit::{SnapshotOrder, Standing, WhyBack};
 use protocol::going_live::Slot;
 use protocol::identity::{DrainId, UnitId};
 
-/// Commit intervals between the release of a unit and the snapshot for its Cut.
-const CUT_INTERVALS: u64 = 5;
+/// Commit intervals between the release of a unit and the snapshot for its Cut, and the longest that they may take.
+const CUT_AFTER: (u64, u64) = (5, 1_000);
 
 /// A Cut that a drained unit owes.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,13 @@ pub(super) struct OwedCut {
     pub(super) drain: DrainId,
     /// When its snapshot is taken, once the unit is released.
     pub(super) at_ms: Option<u64>,
+}
+
+impl OwedCut {
+    /// It was tried before.
+    pub(super) fn at_once(drain: DrainId) -> Self {
+        Self { drain, at_ms: Some(0) }
+    }
 }
 
 impl LiveState {
@@ -92,7 +99,7 @@ impl LiveState {
             if self.live.standing(*slot) != Some(Standing::Released(Some(owed.drain))) {
                 continue;
             }
-            let pause_ms = CUT_INTERVALS * self.commit_interval_ms;
+            let pause_ms = (CUT_AFTER.0 * self.commit_interval_ms).min(CUT_AFTER.1);
             if *owed.at_ms.get_or_insert(now.monotonic_ms + pause_ms) <= now.monotonic_ms {
                 ready.push((*slot, owed.drain));
             }

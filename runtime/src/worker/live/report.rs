@@ -10,10 +10,14 @@ use connect::door::KafkaIo;
 use control::status::UnitState;
 use protocol::commit::Standing;
 use protocol::going_live::Slot;
+use protocol::identity::Generation;
 
 impl LiveState {
     /// How far a unit is.
-    pub fn state_of(&self, member: &Member) -> UnitState {
+    pub fn state_of(&self, member: &Member, mine: Generation) -> UnitState {
+        if member.view.ownership().highest_generation() > mine {
+            return UnitState::Superseded;
+        }
         match self.live.standing(member.slot as Slot) {
             Some(Standing::Running | Standing::Leaving) => UnitState::Live,
             Some(Standing::Released(Some(_))) => UnitState::Released,
@@ -23,7 +27,10 @@ impl LiveState {
 
     /// Adds what only a live worker knows.
     pub fn report<Io: KafkaIo>(&self, life: &Life<Io>, setup: &Setup, report: &mut Report) {
-        let mine = life.members.iter().filter(|member| self.state_of(member) != UnitState::Superseded);
+        let mine = life
+            .members
+            .iter()
+            .filter(|member| self.state_of(member, life.me.owner.generation()) != UnitState::Superseded);
         let engines = mine.filter_map(|member| Some((member.stage, member.engine.as_ref()?.unit())));
         for (stage, unit) in engines {
             report.watermark_ms = report.watermark_ms.into_iter().chain(unit.watermark_ms()).min();

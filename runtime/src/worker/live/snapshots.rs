@@ -101,7 +101,7 @@ impl LiveState {
                 tracing::warn!(%unit, %error, "snapshot was not taken");
                 self.failing.entry(order.slot).or_default().failed(&unit, &error, now);
                 match cut {
-                    Some(drain) => drop(self.cuts.insert(order.slot, OwedCut { drain, at_ms: None })),
+                    Some(drain) => drop(self.cuts.insert(order.slot, OwedCut::at_once(drain))),
                     None => self.live.snapshot_failed(order.slot),
                 }
             }
@@ -128,7 +128,7 @@ impl LiveState {
                     tracing::warn!(%unit, seq = upload.pointer.seq.0, %error, "snapshot was not stored");
                     self.failing.entry(upload.slot).or_default().failed(unit, &error, now);
                     match upload.cut {
-                        Some(drain) => drop(self.cuts.insert(upload.slot, OwedCut { drain, at_ms: None })),
+                        Some(drain) => drop(self.cuts.insert(upload.slot, OwedCut::at_once(drain))),
                         None => self.live.snapshot_failed(upload.slot),
                     }
                 }

@@ -101,8 +101,9 @@ impl LiveState {
         }
     }
 
-    /// The topics of older lineages, once no unit of the pipeline would read them in a restore. The owner of the first
-    /// unit of the first stage does it, which every plan has.
+    /// The topics of other lineages up to this generation, once no unit of the pipeline would read them in a restore: older
+    /// ones, and those of generations that stood by and never claimed. The owner of the first unit of the first stage does
+    /// it, which every plan has.
     fn drop_lineages<Io: KafkaIo>(&mut self, life: &mut Life<Io>, setup: &Setup) -> Result<(), IoError> {
         let first = life.members.iter().find(|member| member.slot == 0 && owns(&self.live, member));
         let mine = first.and_then(|member| member.view.claim_in_force()).map(|claim| claim.lineage);
@@ -110,10 +111,14 @@ impl LiveState {
         if !all_left(&life.journals, &life.members, mine) {
             return Ok(());
         }
-        let is_older = |topic: &String| setup.identity.lineage_of(topic).is_some_and(|of| of < mine);
+        let newest = Lineage(life.me.owner.generation().0);
+        let is_other = |of: Lineage| of != mine && of <= newest;
         // The first generation has no one before it.
-        let topics = if mine > Lineage(1) { life.io.topics()? } else { Vec::new() };
-        let older: Vec<_> = topics.into_iter().filter(is_older).collect();
+        let topics = if newest > Lineage(1) { life.io.topics()? } else { Vec::new() };
+        let older: Vec<_> = topics
+            .into_iter()
+            .filter(|topic| setup.identity.lineage_of(topic).is_some_and(is_other))
+            .collect();
         if !older.is_empty() {
             tracing::info!(worker = setup.worker.0, topics = ?older, "deleting older repartition topics");
             life.io.delete_topics(&older)?;

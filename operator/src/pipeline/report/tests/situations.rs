@@ -225,7 +225,7 @@ fn changes() -> Vec<Situation> {
     let next = look(removing.clone());
     let standing_by = with_pods(look(edit_topic(running())), 2, UnitState::Restoring);
     let finished = with_pods(changing_over(), 1, UnitState::Cut);
-    let mut refused = after(finished.clone(), 61);
+    let mut refused = after(finished.clone(), 76);
     for pod in &mut of(&mut refused, 2).pods {
         let denied = "claim was denied: the right Write on topic `weir.shop.clicks.0a1b2c3d.per-user.commits` is missing";
         pod.report.as_mut().expect("a report").problems =

@@ -5,12 +5,13 @@
 //! stands in the pause of every hand-over.
 
 use super::connection::{Connection, Dial};
+use super::trouble::Trouble;
 use super::{Answer, Asked, Wire, exchange, malformed, push_varint};
 use crate::door::IoError;
 use crate::kafka::context::Context;
 use crate::kafka::error::Origin;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const INIT_PRODUCER_ID: (i16, i16) = (22, 2);
 /// The kind of key that a transactional id is.
 const TRANSACTION: u8 = 1;
 /// Before what the broker is not ready for is asked again.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of one id.
 enum Outcome {
@@ -59,28 +60,26 @@ impl Wire {
         }
     }
 
+    /// Asks once for each of these ids. What is not answered was not fenced.
     fn fence_once(&mut self, ids: &[String], timeout_ms: u32) -> Result<Vec<(String, Outcome)>, IoError> {
+        let found = self.coordinators(ids)?;
         let mut outcomes = Vec::new();
-        let mut by_address: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let found = match self.coordinators(ids)? {
-            Ok(found) => found,
-            Err(error) => {
-                let again = |id: &String| (id.clone(), Outcome::Again(error.to_string()));
-                return Ok(ids.iter().map(again).collect());
-            }
-        };
-        for (id, error, address) in found {
-            match error {
-                0 => by_address.entry(address).or_default().push(id),
-                error => {
-                    let outcome = self.outcome(&id, error);
-                    outcomes.push((id, outcome));
+        let mut by_address: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for id in ids {
+            let outcome = match found.get(id) {
+                Some((0, address)) => {
+                    by_address.entry(address).or_default().push(id.clone());
+                    continue;
                 }
-            }
+                Some((error, _)) => self.outcome(id, *error),
+                None => Outcome::Again(format!("{id}: no broker says who its coordinator is")),
+            };
+            outcomes.push((id.clone(), outcome));
         }
         let this = &*self;
         std::thread::scope(|scope| {
-            let at_one = |(address, ids): (String, Vec<String>)| {
+            let at_one = |(address, ids): (&str, Vec<String>)| {
+                let address = address.to_owned();
                 scope.spawn(move || this.fence_at(&address, ids, timeout_ms))
             };
             let threads: Vec<_> = by_address.into_iter().map(at_one).collect();
@@ -94,45 +93,39 @@ impl Wire {
         Ok(outcomes)
     }
 
-    /// Which broker decides on each id: an error code, or its address.
-    #[expect(clippy::type_complexity, reason = "used once")]
-    fn coordinators(&mut self, ids: &[String]) -> Result<io::Result<Vec<(String, i16, String)>>, IoError> {
+    /// Which broker decides on each id: an error code, and its address. Empty when the broker that was asked broke off.
+    fn coordinators(&mut self, ids: &[String]) -> Result<HashMap<String, (i16, String)>, IoError> {
         // Connects, or finds out that the connection is still good.
         self.metadata(Asked::Brokers)?;
-        let Some(mut connection) = self.connection.take() else { return Ok(Ok(Vec::new())) };
-        let found = find(&mut connection, &self.dial, ids);
-        if found.is_ok() {
-            self.connection = Some(connection);
-        }
-        Ok(found)
+        let Some(mut connection) = self.connection.take() else { return Ok(HashMap::new()) };
+        let Ok(found) = find(&mut connection, &self.dial, ids) else { return Ok(HashMap::new()) };
+        self.connection = Some(connection);
+        Ok(found.into_iter().map(|(id, error, address)| (id, (error, address))).collect())
     }
 
     fn fence_at(&self, address: &str, ids: Vec<String>, timeout_ms: u32) -> Vec<(String, Outcome)> {
-        let mut connection = match self.dial.connect(address) {
-            Ok(connection) => connection,
-            Err(trouble) => {
-                let outcome = |_: &String| {
-                    let (bootstrap, detail) =
-                        (self.bootstrap.clone(), format!("{address}: {}", trouble.detail));
-                    if trouble.refused {
-                        Outcome::Refused(IoError::LoginFailed { bootstrap, detail })
-                    } else {
-                        Outcome::Again(detail)
+        let mut connection = self.dial.connect(address);
+        let mut outcomes = Vec::new();
+        for id in ids {
+            let outcome = match &mut connection {
+                Err(Trouble { refused: true, detail }) => {
+                    let (bootstrap, detail) = (self.bootstrap.clone(), format!("{address}: {detail}"));
+                    Outcome::Refused(IoError::LoginFailed { bootstrap, detail })
+                }
+                Err(trouble) => Outcome::Again(format!("{address}: {}", trouble.detail)),
+                Ok(open) => match init(open, &self.dial, &id, timeout_ms) {
+                    Ok(0) => Outcome::Fenced,
+                    Ok(error) => self.outcome(&id, error),
+                    // A late answer would be taken for that of the next id.
+                    Err(error) => {
+                        connection = Err(Trouble::unreachable(error.to_string()));
+                        Outcome::Again(format!("{address}: {error}"))
                     }
-                };
-                return ids
-                    .into_iter()
-                    .map(|id| (outcome(&id), id))
-                    .map(|(outcome, id)| (id, outcome))
-                    .collect();
-            }
-        };
-        let mut fence = |id: &String| match init(&mut connection, &self.dial, id, timeout_ms) {
-            Ok(0) => Outcome::Fenced,
-            Ok(error) => self.outcome(id, error),
-            Err(error) => Outcome::Again(format!("{address}: {error}")),
-        };
-        ids.into_iter().map(|id| (fence(&id), id)).map(|(outcome, id)| (id, outcome)).collect()
+                },
+            };
+            outcomes.push((id, outcome));
+        }
+        outcomes
     }
 
     /// What an error code of the broker means.
