@@ -75,6 +75,7 @@ spec:
   kafka:
 {access}  replicas: {replicas}
   resources: {{requests: {{cpu: 50m, memory: 128Mi}}, limits: {{cpu: 500m, memory: 1Gi}}}}
+  nodeSelector: {{kubernetes.io/os: linux}}
   checkpoint: {{interval: 10s}}
   sources:
     - name: numbers

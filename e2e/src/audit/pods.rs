@@ -44,9 +44,9 @@ pub const WISHES: [Wish; 3] = [
         reason: "StateIncompatible",
     },
     Wish {
-        path: "/spec/resources/requests/cpu",
-        bad: r#""1000""#,
-        good: r#""50m""#,
+        path: "/spec/nodeSelector/kubernetes.io~1os",
+        bad: r#""plan9""#,
+        good: r#""linux""#,
         reason: "InsufficientCapacity",
     },
     Wish { path: "/spec/sinks/0/from/0", bad: r#""nowhere""#, good: r#""kept""#, reason: "ConfigInvalid" },
@@ -91,7 +91,7 @@ impl Pods {
     }
 
     /// Asks for another plan that computes the same, and waits until its pods have taken over.
-    pub fn upgrade(&mut self, number: u32) -> anyhow::Result<()> {
+    pub fn upgrade(&self, number: u32) -> anyhow::Result<()> {
         let expression = format!("\"event.n % 10 != 3 && event.n >= -{number}\"");
         self.replace("/spec/steps/0/filter/expression", &expression)?;
         self.wait_ready()

@@ -309,11 +309,14 @@ fn strike(
             done.rescales.push((asked, Instant::now()));
         }
         Moment::Upgrade(number) => {
+            // A pod that was killed just before is no part of the pause.
+            fleet.pods()?.wait_ready()?;
             let asked = Instant::now();
             fleet.pods()?.upgrade(number)?;
             done.upgrades.push((asked, Instant::now()));
         }
         Moment::Refusal(index) => {
+            fleet.pods()?.wait_ready()?;
             let asked = Instant::now();
             fleet.pods()?.refused(&WISHES[index % WISHES.len()])?;
             done.refusals.push((asked, Instant::now()));

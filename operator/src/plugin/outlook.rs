@@ -58,7 +58,7 @@ fn change(live: &StreamPipeline, observed: &Observed, desired: &Desired, suspend
         (true, true, true) if fields.iter().all(|field| field == "updateStrategy") && !suspended => {
             return vec!["no pod changes".to_owned()];
         }
-        (true, false, _) => format!("the same plan, {} become {}", counted(before), desired.shape.replicas),
+        (true, false, _) => format!("the same plan, {} instead of {before}", counted(desired.shape.replicas)),
         (true, true, _) if fields.is_empty() => "the same plan".to_owned(),
         (true, true, _) => format!("the same plan, other pods ({})", list(fields.iter().cloned())),
         (false, _, _) => "another plan".to_owned(),
@@ -134,7 +134,7 @@ mod tests {
         let running = live(created(), 1);
         let with = |edit: &dyn Fn(&mut StreamPipeline)| edited(running.clone(), edit);
         let suspended = with(&|pipeline| pipeline.spec.suspend = Some(true));
-        let situations = [
+        let situations = vec![
             ("a new one", created(), created()),
             ("nothing", running.clone(), running.clone()),
             ("more pods", running.clone(), with(&|pipeline| pipeline.spec.replicas = Some(3))),

@@ -128,25 +128,23 @@ async fn look(
     });
     pipeline.metadata.namespace = Some(namespace.to_owned());
     pipeline.spec = spec;
-    let given = documents.references(manifest.namespace());
+    let mut given = documents.references(manifest.namespace());
+    let all: Api<StreamWindow> = Api::namespaced(client.clone(), namespace);
     let mut windows = BTreeMap::new();
     for name in references::windows(&pipeline.spec) {
-        let found = match given.windows.get(&name) {
-            Some(window) => Some(window.clone()),
-            None => {
-                let api: Api<StreamWindow> = Api::namespaced(client.clone(), namespace);
-                api.get_opt(&name).await?.map(|window| window.spec)
-            }
-        };
+        let mut found = given.windows.remove(&name);
+        if found.is_none() {
+            found = all.get_opt(&name).await?.map(|window| window.spec);
+        }
         windows.extend(found.map(|window| (name, window)));
     }
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let mut config_maps = BTreeMap::new();
     for name in references::config_maps(&pipeline.spec) {
-        let found = match given.config_maps.get(&name) {
-            Some(map) => Some(map.clone()),
-            None => maps.get_opt(&name).await?.map(|map| map.data.unwrap_or_default()),
-        };
+        let mut found = given.config_maps.remove(&name);
+        if found.is_none() {
+            found = maps.get_opt(&name).await?.map(|map| map.data.unwrap_or_default());
+        }
         config_maps.extend(found.map(|map| (name, map)));
     }
     let observed = Observed {

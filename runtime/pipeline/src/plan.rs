@@ -21,6 +21,7 @@ mod load;
 mod mask;
 mod problems;
 mod projection;
+mod resource;
 mod rows;
 mod setting;
 mod stage;

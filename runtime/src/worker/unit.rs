@@ -87,14 +87,12 @@ impl Member {
 
     /// True when its newest durable state was written by this plan, or nobody had any state here: no restore follows another.
     pub fn is_settled(&self, plan: PlanHash) -> bool {
-        match &self.view.restore_point().pointer {
-            Some(pointer) => self.kept.plan(pointer.hash) == Some(plan),
-            None => {
-                let ownership = self.view.ownership();
-                let inherits = self.view.claim_in_force().is_some_and(|claim| claim.heritage.is_some());
-                ownership.seq().0 == 0 && !ownership.knows_other_than(plan) && !inherits
-            }
+        if let Some(pointer) = &self.view.restore_point().pointer {
+            return self.kept.plan(pointer.hash) == Some(plan);
         }
+        let ownership = self.view.ownership();
+        let inherits = self.view.claim_in_force().is_some_and(|claim| claim.heritage.is_some());
+        ownership.seq().0 == 0 && !ownership.knows_other_than(plan) && !inherits
     }
 
     /// Seals its state and hands it to the store as number `id`: what will point to it, and whether the store took it.

@@ -14,16 +14,17 @@ use crate::pipeline::observe::{Generation, PodSeen};
 use crate::pipeline::validate::Desired;
 use crate::pods::Instruction;
 use control::call::bounded_message;
-use control::status::{UnitState, UnitStatus};
+use control::status::{PodStatus, UnitState, UnitStatus};
 use crds::pipeline::{RolledBack, TransitionKind, TransitionStep};
 
 impl Planner<'_> {
-    /// Every unit of the old pods is at work, and the user has nothing against pods beside them.
+    /// The old pods work, or will again in a moment, and the user has nothing against pods beside them.
     pub(super) fn may_hand_over(&self, number: u64, desired: &Desired) -> bool {
         let works = self.intent.promoted && self.intent.drained.is_none();
-        desired.handover
-            && works
-            && self.observed.generation(number).is_some_and(|old| old.is_live() && !old.is_overtaken())
+        let hands_over = |old: &Generation| {
+            !old.is_overtaken() && (old.is_live() || old.is_alive() && !old.is_in_trouble())
+        };
+        desired.handover && works && self.observed.generation(number).is_some_and(hands_over)
     }
 
     fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
@@ -37,7 +38,6 @@ impl Planner<'_> {
             TransitionKind::Scale => TransitionKind::Scale,
             _ => TransitionKind::Handover,
         };
-        // Every unit of the old generation is live: nobody before it has a journal.
         self.intent.priors = self.priors();
         self.begin(kind, TransitionStep::StandingBy);
         let successor = self.next_number();
@@ -73,12 +73,27 @@ impl Planner<'_> {
         if !next.is_some_and(|next| next.every_unit(near)) {
             return Phase::Changing;
         }
-        if !self.has_plan_of(number, desired) {
+        if self.has_plan_of(number, desired) {
+            self.succeed(successor);
+            return self.promote();
+        }
+        // Another plan claims only what the old pods have finished.
+        let old = self.observed.generation(number);
+        if old.is_some_and(Generation::is_live) {
             self.enter(TransitionStep::Draining);
             return self.change_over(successor);
         }
-        self.succeed(successor);
-        self.promote()
+        if old.is_some_and(Generation::is_in_trouble) {
+            return self.give_up();
+        }
+        if !self.late() {
+            return Phase::Changing;
+        }
+        self.intent.transition = None;
+        self.sweep();
+        let step = self.first_step();
+        self.begin(self.kind_of_change(number, desired), step);
+        self.go_on_with(step)
     }
 
     /// The old pods finish, the new ones claim what is released. From their first Claim on the way is forward only.
@@ -207,6 +222,17 @@ impl Generation {
         let units = self.pods.iter().filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.units);
         let stands_by = [UnitState::Restoring, UnitState::Standby, UnitState::CaughtUp, UnitState::Failed];
         units.into_iter().any(|unit| !stands_by.contains(&unit.state))
+    }
+
+    /// It does not come back by itself.
+    fn is_in_trouble(&self) -> bool {
+        self.pods.iter().any(|pod| {
+            let failed = |report: &PodStatus| {
+                report.units.iter().any(|unit| unit.state == UnitState::Failed)
+                    || report.problems.iter().any(|problem| problem.permanent)
+            };
+            pod.trouble.is_some() || pod.report.as_ref().is_some_and(failed)
+        })
     }
 
     /// Somebody of it works, or will again: a pod that says nothing, one between two lives, or a unit on its way.

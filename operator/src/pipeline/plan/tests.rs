@@ -280,7 +280,7 @@ fn pods_do_not_stand_by_where_the_user_or_the_old_pods_forbid_it() {
     for (why, observed, kind) in [
         ("the user", recreate(more()), TransitionKind::Scale),
         ("the user, of another plan", recreate(other_topic(more(), "t")), TransitionKind::Recreate),
-        ("a unit that is not live", with_pods(more(), 1, UnitState::Claiming), TransitionKind::Scale),
+        ("a unit that has failed", with_pods(more(), 1, UnitState::Failed), TransitionKind::Scale),
     ] {
         let (observed, decision) = walk(observed);
         assert_eq!(step(&observed), Some((kind, TransitionStep::Draining)), "{why}");
@@ -290,6 +290,24 @@ fn pods_do_not_stand_by_where_the_user_or_the_old_pods_forbid_it() {
         assert_eq!(decision.intent.generation, Some(2), "{why}");
         assert_eq!(of(&mut observed.clone(), 2).replicas, Some(5), "{why}");
     }
+}
+
+#[test]
+fn old_pods_that_come_back_in_a_moment_are_waited_for() {
+    let restarting = with_pods(other_topic(live(created(), 1), "elsewhere"), 1, UnitState::Claiming);
+    let (observed, decision) = walk(restarting);
+    assert_eq!(decision.actions, [Action::Start(2)]);
+    let ready = with_pods(observed, 2, UnitState::CaughtUp);
+    assert_eq!(decide(&ready).actions, [], "they have to finish");
+    let back = decide(&with_pods(ready.clone(), 1, UnitState::Live));
+    assert!(matches!(back.actions[..], [Action::Tell(2, _), Action::Tell(1, Instruction::Drain(_))]));
+    let failed = decide(&with_pods(ready.clone(), 1, UnitState::Failed));
+    assert!(matches!(failed.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
+    let never = decide(&after(ready, 601));
+    assert!(matches!(never.actions[..], [Action::Remove(2), Action::Tell(1, Instruction::Drain(_))]));
+    let (more, _) = walk(with_pods(replicas(live(created(), 1), 5), 1, UnitState::Claiming));
+    let more = decide(&with_pods(more, 2, UnitState::CaughtUp));
+    assert_eq!(more.actions, [Action::Tell(2, Instruction::Promote(2))], "the same plan needs nobody");
 }
 
 #[test]

@@ -192,10 +192,17 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         }
         TransitionStep::StandingBy => {
             let near = |u: &UnitStatus| u.state == UnitState::CaughtUp;
-            format!(
-                "the pods that work go on; waits for pods of generation {generation} to start and to restore: {}",
-                waiting(&near)
-            )
+            if missing == 0 && pods.iter().all(|pod| rest(pod, &near).is_none()) {
+                format!(
+                    "pods of generation {generation} are ready; waits for the old pods to work: {}",
+                    waiting_of(old, &live)
+                )
+            } else {
+                format!(
+                    "the pods that work go on; waits for pods of generation {generation} to start and to restore: {}",
+                    waiting(&near)
+                )
+            }
         }
         TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),
         TransitionStep::Starting => {

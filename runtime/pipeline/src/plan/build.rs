@@ -5,7 +5,7 @@ use super::connector::{Sinks, sources};
 use super::flow::Flow;
 use super::problems::{At, Problems};
 use super::setting::settings;
-use super::{Plan, affinity, hash, projection, rows, stage, step};
+use super::{Plan, affinity, hash, projection, resource, rows, stage, step};
 use crate::manifest::ResolvedManifest;
 use crate::problem::{Problem, ProblemKind};
 use crate::spec::{StreamWindowSpec, wire};
@@ -51,6 +51,9 @@ fn build(resolved: &ResolvedManifest, problems: &mut Problems) -> Option<Plan> {
     check_shape(resolved, &at, problems);
     if let Some(kafka) = &spec.kafka {
         check_kafka(kafka, &at.field("kafka"), problems);
+    }
+    if let Some(given) = &spec.resources {
+        resource::check(given, &at.field("resources"), problems);
     }
     if let Some(given) = &spec.affinity {
         affinity::check(given, &at.field("affinity"), problems);
