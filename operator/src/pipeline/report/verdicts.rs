@@ -153,70 +153,102 @@ fn late(facts: &Facts<'_>) -> bool {
     transition.is_some_and(|transition| transition.deadline.0 < facts.observed.now)
 }
 
+/// The pods of one generation that are waited for.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    number: u64,
+    pods: &'a [PodSeen],
+    /// Pods that are not there yet.
+    missing: usize,
+}
+
+impl<'a> Side<'a> {
+    fn new(number: u64, pods: &'a [PodSeen], wanted: usize) -> Self {
+        Self { number, pods, missing: wanted.saturating_sub(pods.len()) }
+    }
+
+    /// What is left to do until every unit is as `good` says; none when nothing is.
+    fn rest(&self, good: &dyn Fn(UnitState) -> bool) -> Option<String> {
+        let good = |unit: &UnitStatus| good(unit.state);
+        let rest: Vec<String> = self.pods.iter().filter_map(|pod| rest(pod, &good)).collect();
+        (self.missing > 0 || !rest.is_empty()).then(|| named(&rest, self.missing))
+    }
+
+    fn named(&self, good: &dyn Fn(UnitState) -> bool) -> String {
+        self.rest(good).unwrap_or_else(|| named(&[], 0))
+    }
+}
+
+fn is_near(state: UnitState) -> bool {
+    matches!(state, UnitState::CaughtUp | UnitState::Claiming | UnitState::Live)
+}
+
+fn is_live(state: UnitState) -> bool {
+    state == UnitState::Live
+}
+
 /// What the change waits on.
 fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     let intent = &facts.decision.intent;
     let Some(transition) = &intent.transition else { return "nothing is left to do".to_owned() };
-    let generation = transition.successor.or(intent.generation).unwrap_or_default();
-    let old = pods;
-    let successor = facts.decision.successor(facts.observed).map(|next| next.pods.as_slice());
-    let pods = if transition.successor.is_some() { successor.unwrap_or_default() } else { pods };
-    let wanted = match facts.desired {
-        Ok(desired) if transition.step != TransitionStep::Draining => desired.shape.replicas as usize,
-        _ => pods.len(),
-    };
-    let missing = wanted.saturating_sub(pods.len());
-    let waiting_of = |pods: &[PodSeen], good: &dyn Fn(&UnitStatus) -> bool| {
-        let rest = pods.iter().filter_map(|pod| rest(pod, good)).collect::<Vec<_>>();
-        named(&rest, missing)
-    };
-    let waiting = |good: &dyn Fn(&UnitStatus) -> bool| waiting_of(pods, good);
-    let live = |u: &UnitStatus| u.state == UnitState::Live;
-    let text = match transition.step {
-        TransitionStep::Draining if transition.successor.is_some() => {
-            let left = |u: &UnitStatus| matches!(u.state, UnitState::Released | UnitState::Cut);
-            if old.iter().any(|pod| rest(pod, &left).is_some()) {
-                format!("waits for the old pods to finish: {}", waiting_of(old, &left))
-            } else {
-                format!("waits for pods of generation {generation} to take over: {}", waiting(&live))
-            }
+    let wanted = facts.desired.as_ref().map_or(0, |desired| desired.shape.replicas as usize);
+    let number = intent.generation.unwrap_or_default();
+    let text = match transition.successor {
+        Some(successor) => {
+            let next = facts.decision.successor(facts.observed).map(|next| next.pods.as_slice());
+            let next = Side::new(successor, next.unwrap_or_default(), wanted);
+            between(transition.step, Side::new(number, pods, pods.len()), next)
         }
-        TransitionStep::Promoting if transition.successor.is_some() => {
-            format!("generation {generation} did not take over: waits for its pods to disappear")
-        }
-        TransitionStep::Draining => {
-            format!(
-                "waits for pods to finish and to save their state: {}",
-                waiting(&|u| u.state == UnitState::Cut)
-            )
-        }
-        TransitionStep::StandingBy => {
-            let near = |u: &UnitStatus| u.state == UnitState::CaughtUp;
-            if missing == 0 && pods.iter().all(|pod| rest(pod, &near).is_none()) {
-                format!(
-                    "pods of generation {generation} are ready; waits for the old pods to work: {}",
-                    waiting_of(old, &live)
-                )
-            } else {
-                format!(
-                    "the pods that work go on; waits for pods of generation {generation} to start and to restore: {}",
-                    waiting(&near)
-                )
-            }
-        }
-        TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),
-        TransitionStep::Starting => {
-            let near = |u: &UnitStatus| {
-                matches!(u.state, UnitState::CaughtUp | UnitState::Claiming | UnitState::Live)
-            };
-            format!("waits for pods of generation {generation} to start and to restore: {}", waiting(&near))
-        }
-        TransitionStep::Promoting => {
-            format!("waits for pods of generation {generation} to take over: {}", waiting(&live))
-        }
-        TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
+        None => alone(transition.step, number, pods, wanted),
     };
     if late(facts) { format!("{text}; this takes longer than expected") } else { text }
+}
+
+/// One generation takes over from another that works.
+fn between(step: TransitionStep, old: Side<'_>, next: Side<'_>) -> String {
+    let number = next.number;
+    match step {
+        TransitionStep::Draining => {
+            match old.rest(&|state| matches!(state, UnitState::Released | UnitState::Cut)) {
+                Some(rest) => format!("waits for the old pods to finish: {rest}"),
+                None => {
+                    format!("waits for pods of generation {number} to take over: {}", next.named(&is_live))
+                }
+            }
+        }
+        TransitionStep::Promoting => {
+            format!("generation {number} did not take over: waits for its pods to disappear")
+        }
+        _ => match next.rest(&is_near) {
+            Some(rest) => format!(
+                "the pods that work go on; waits for pods of generation {number} to start and to restore: {rest}"
+            ),
+            None => format!(
+                "pods of generation {number} are ready; waits for the old pods to work: {}",
+                old.named(&is_live)
+            ),
+        },
+    }
+}
+
+/// There is one generation, or one after the other.
+fn alone(step: TransitionStep, number: u64, pods: &[PodSeen], wanted: usize) -> String {
+    let side = Side::new(number, pods, wanted);
+    match step {
+        TransitionStep::Draining => {
+            let all = Side::new(number, pods, pods.len());
+            let left = all.named(&|state| state == UnitState::Cut);
+            format!("waits for pods to finish and to save their state: {left}")
+        }
+        TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),
+        TransitionStep::StandingBy | TransitionStep::Starting => {
+            format!("waits for pods of generation {number} to start and to restore: {}", side.named(&is_near))
+        }
+        TransitionStep::Promoting => {
+            format!("waits for pods of generation {number} to take over: {}", side.named(&is_live))
+        }
+        TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
+    }
 }
 
 /// What is left to do in a pod, if anything is.
