@@ -10,6 +10,7 @@ mod verdicts;
 
 pub use counted::Counted;
 pub use events::{event, topics_left, warning};
+pub(crate) use verdicts::counted;
 
 use super::observe::Observed;
 use super::plan::{Decision, Phase};

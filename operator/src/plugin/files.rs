@@ -1,6 +1,7 @@
 //! What all commands read and print.
 
 use super::Exit;
+use ::pipeline::manifest::Documents;
 use std::io::{Read, Write};
 
 /// A file cannot be read.
@@ -25,6 +26,13 @@ pub(super) fn read(name: &str) -> Result<String, ReadError> {
     };
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
     text.map_err(|source| ReadError { name: shown(name), source })
+}
+
+/// The documents of all files, with the places in them.
+pub(super) fn documents(names: &[String]) -> Result<Documents, ReadError> {
+    let texts = names.iter().map(|name| Ok((shown(name), read(name)?)));
+    let texts = texts.collect::<Result<Vec<_>, ReadError>>()?;
+    Ok(Documents::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
 }
 
 /// Prints to stdout; who closed the pipe has read enough.

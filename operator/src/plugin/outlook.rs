@@ -1,6 +1,7 @@
 //! What a change will do to a pipeline, in words. Pure.
 
 use crate::pipeline::observe::Observed;
+use crate::pipeline::report;
 use crate::pipeline::validate::{Desired, Invalid};
 use ::pipeline::plan::{Plan, from_yaml, state_changes};
 use crds::StreamPipeline;
@@ -97,7 +98,7 @@ fn state(old: &Plan, new: &Plan, handover: bool) -> Vec<String> {
 }
 
 fn counted(pods: u32) -> String {
-    if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") }
+    report::counted(pods as usize, "pod")
 }
 
 fn list(names: impl Iterator<Item = String>) -> String {

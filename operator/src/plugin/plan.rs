@@ -1,7 +1,7 @@
 //! `kubectl weir plan`: what a change will do, before it is applied.
 
 use super::Exit;
-use super::files::{ReadError, print, read, shown};
+use super::files::{ReadError, documents, print};
 use super::outlook::{Outlook, outlook};
 use crate::context::with_causes;
 use crate::pipeline::observe::{Facts, Generation, Observed};
@@ -76,11 +76,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn answer(args: &Args) -> Result<(String, bool), Error> {
-    let mut texts = Vec::new();
-    for name in &args.files {
-        texts.push((shown(name), read(name)?));
-    }
-    let documents = Documents::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let documents = documents(&args.files)?;
     let matters = |problem: &&Problem| problem.kind != ProblemKind::UnknownKind;
     let problems: Vec<Problem> = documents.problems().iter().filter(matters).cloned().collect();
     if !problems.is_empty() {

@@ -1,7 +1,7 @@
 //! `kubectl weir simulate-scaling`: what a policy would have done.
 
 use super::Exit;
-use super::files::{ReadError, print, read, shown};
+use super::files::{ReadError, documents, print, read, shown};
 use crate::pipeline::validate::workers_per_replica;
 use crate::scaling::Placement;
 use crate::scaling::simulate::{Start, Trace, TraceError, csv, simulate};
@@ -76,11 +76,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn output(args: &Args) -> Result<String, Error> {
-    let mut texts = Vec::new();
-    for name in &args.files {
-        texts.push((shown(name), read(name)?));
-    }
-    let documents = Documents::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let documents = documents(&args.files)?;
     let (policy, pipeline) = policy(&documents, args)?;
     let text = read(&args.metrics)?;
     let trace = Trace::parse(&text).map_err(|source| Error::Trace { name: shown(&args.metrics), source })?;

@@ -19,14 +19,9 @@ impl Planner<'_> {
         }
         let found = self.observed.generations.iter().filter_map(|found| Some((found, found.facts.as_ref()?)));
         // One that nobody has seen at work may be standing by.
-        let works = |generation: &Generation| {
-            let mut pods = self.observed.generations.iter().flat_map(|other| &other.pods);
-            pods.any(|pod| {
-                pod.report.as_ref().is_some_and(|r| r.newest_generation == Some(generation.number))
-            })
-        };
-        let newest =
-            found.max_by_key(|(found, _)| (found.runs(), found.runs() && works(found), found.number));
+        let newest = found.max_by_key(|(found, _)| {
+            (found.runs(), found.runs() && self.somebody_read_a_claim_of(found.number), found.number)
+        });
         let Some((generation, facts)) = newest else { return };
         self.intent.generation = Some(generation.number);
         self.intent.promoted = true;
@@ -36,6 +31,12 @@ impl Planner<'_> {
         if !self.observed.deleting() && !generation.is_live() {
             self.begin(TransitionKind::Resume, TransitionStep::Starting);
         }
+    }
+
+    /// A pod says that the newest Claim in the journals is of this generation.
+    pub(super) fn somebody_read_a_claim_of(&self, number: u64) -> bool {
+        let mut pods = self.observed.generations.iter().flat_map(|generation| &generation.pods);
+        pods.any(|pod| pod.report.as_ref().is_some_and(|report| report.newest_generation == Some(number)))
     }
 
     /// The next number, with everything that the status says about it. Nothing of it exists yet.

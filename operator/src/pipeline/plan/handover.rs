@@ -10,7 +10,7 @@
 //! the old pods have never stopped, or are resumed.
 
 use super::{Action, CLAIM_SECONDS, CUT_SECONDS, Phase, Planner};
-use crate::pipeline::observe::{Generation, PodSeen};
+use crate::pipeline::observe::Generation;
 use crate::pipeline::validate::Desired;
 use crate::pods::Instruction;
 use control::call::bounded_message;
@@ -188,9 +188,7 @@ impl Planner<'_> {
 
     /// A unit of this generation is further than standing by, or somebody has read a Claim of it.
     fn may_have_claimed(&self, number: u64) -> bool {
-        let mut pods = self.observed.generations.iter().flat_map(|generation| &generation.pods);
-        let read = |pod: &PodSeen| pod.report.as_ref().and_then(|report| report.newest_generation);
-        pods.any(|pod| read(pod) == Some(number))
+        self.somebody_read_a_claim_of(number)
             || self.observed.generation(number).is_some_and(Generation::may_have_claimed)
     }
 

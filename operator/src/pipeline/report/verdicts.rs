@@ -116,7 +116,8 @@ fn what_is_live(pods: &[PodSeen]) -> String {
     format!("{count} live; no answer just now, although ready: {}", named(&silent, 0))
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// A number with its word.
+pub(crate) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
