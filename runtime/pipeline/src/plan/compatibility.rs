@@ -11,7 +11,7 @@
 //! | new name | empty |
 //! | gone | dropped |
 
-use super::{Aggregate, Input, NodeKind, Plan, StageId, Window, WindowKind};
+use super::{Aggregate, Input, NodeKind, Plan, SourceId, StageId, Window, WindowKind};
 use crate::spec::Duration;
 
 /// A window step that has the name of a step before it, and another meaning.
@@ -71,18 +71,27 @@ pub fn state_changes(old: &Plan, new: &Plan) -> StateChanges {
     let is_gone = |name: &String| windows(new).all(|(_, window)| window.name != *name);
     changes.dropped =
         windows(old).map(|(_, window)| window.name.clone()).filter(|name| is_gone(name)).collect();
-    let reader = |plan: &Plan, source: &str| {
-        let reads = |input: &Input| match input {
-            Input::Source(id) => plan.sources()[usize::from(id.0)].name == source,
-            Input::Repartition { .. } => false,
-        };
-        plan.stages().iter().find(|stage| stage.inputs.iter().any(reads)).map(|stage| stage.name.clone())
-    };
-    let kept = new.sources().iter().filter_map(|source| Some((&source.name, reader(old, &source.name)?)));
-    for (source, before) in kept {
-        changes.moves |= reader(new, source) != Some(before);
+    for source in (0..new.sources().len() as u16).map(SourceId) {
+        let (before, now) = (reader_of(old, new, source), reader_of(new, new, source));
+        let stages = before.zip(now).map(|(before, now)| (stage_of(old, before), stage_of(new, now)));
+        changes.moves |= stages.is_some_and(|(before, now)| before != now);
     }
     changes
+}
+
+/// The stage of `old` that reads what `source` of `new` reads.
+pub(crate) fn reader_of(old: &Plan, new: &Plan, source: SourceId) -> Option<StageId> {
+    let reads = |input: &Input| match input {
+        Input::Source(before) => is_same_source(old, *before, new, source),
+        Input::Repartition { .. } => false,
+    };
+    let at = old.stages().iter().position(|stage| stage.inputs.iter().any(reads))?;
+    Some(StageId(at as u16))
+}
+
+pub(crate) fn is_same_source(old: &Plan, before: SourceId, new: &Plan, now: SourceId) -> bool {
+    let (before, now) = (&old.sources()[usize::from(before.0)], &new.sources()[usize::from(now.0)]);
+    before.name == now.name && before.connector.topic() == now.connector.topic()
 }
 
 /// Every window with the stage that keeps its state.

@@ -5,7 +5,7 @@
 //! remember. The stages may be cut elsewhere: a unit takes over from every unit that had a part of what it has now.
 
 use super::{BuildError, Channel, Kind, Topology, Unit};
-use crate::plan::compatibility::windows;
+use crate::plan::compatibility::{is_same_source, reader_of, windows};
 use crate::plan::{Incompatible, Input, Plan, SourceId, StageId, compatibility};
 use crate::state::bytes::Malformed;
 use crate::watermark::{ChannelState, Condition, START_OF_TIME, Status};
@@ -71,21 +71,6 @@ pub fn predecessors(
     }
     let name = &new.stage(stage).name;
     found.into_iter().filter(|(at, unit)| old.stage(*at).name != *name || *unit != index).collect()
-}
-
-/// The stage of `old` that reads what `source` of `new` reads.
-fn reader_of(old: &Plan, new: &Plan, source: SourceId) -> Option<StageId> {
-    let reads = |input: &Input| match input {
-        Input::Source(before) => is_same_source(old, *before, new, source),
-        Input::Repartition { .. } => false,
-    };
-    let at = old.stages().iter().position(|stage| stage.inputs.iter().any(reads))?;
-    Some(StageId(at as u16))
-}
-
-fn is_same_source(old: &Plan, before: SourceId, new: &Plan, now: SourceId) -> bool {
-    let (before, now) = (&old.sources()[usize::from(before.0)], &new.sources()[usize::from(now.0)]);
-    before.name == now.name && before.connector.topic() == now.connector.topic()
 }
 
 impl Unit {
