@@ -79,7 +79,10 @@ pub struct StreamPipelineStatus {
     /// The drain that ended with all state durable and was not resumed: why a suspended pipeline may have no pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
-    /// What was wanted, could not take over, and was taken back; it is not tried again until something else is wanted.
+    /// The change of what the pipeline computes that has taken over and is watched; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probation: Option<Probation>,
+    /// What was wanted, did not work, and was taken back; it is not tried again until something else is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
     /// Generations whose workers may still write the journals, newest first, back to the last one that was live with
@@ -136,6 +139,7 @@ impl Default for StreamPipelineStatus {
             references: Vec::new(),
             transition: None,
             drained: None,
+            probation: None,
             rolled_back: None,
             priors: Vec::new(),
             sinks: Vec::new(),
@@ -186,6 +190,8 @@ pub enum TransitionKind {
     Recreate,
     /// Pods of the next generation take over from those that work.
     Handover,
+    /// A change that took over and does not work is taken back: pods with the plan and the state of before take over.
+    Rollback,
     /// The pods are replaced by more or fewer.
     Scale,
     /// The pods are stopped with their state durable.
@@ -223,15 +229,37 @@ pub struct Drained {
     pub generation: u64,
 }
 
+/// A change that has taken over and is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Probation {
+    /// The generation that made the change.
+    pub generation: u64,
+    /// The generation before it, to whose state and plan it can be taken back.
+    pub before: u64,
+    /// When it has passed, if nothing happens until then; absent until every unit works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Restarts of the containers of its pods when every unit worked.
+    #[serde(default)]
+    pub restarts: i64,
+    /// Dead letters of a thousand records in the pods of the generation before.
+    #[serde(default)]
+    pub dead_letters_per_mille: u64,
+}
+
 /// A change that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolledBack {
-    /// The generation that could not take over.
+    /// The generation that made the change, or was to make it.
     pub generation: u64,
+    /// The generation whose state and plan it was taken back to; absent when the change has never taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
     /// Hash of what was wanted.
     pub hash: String,
-    /// What kept it from taking over.
+    /// What did not work.
     pub message: String,
 }
 

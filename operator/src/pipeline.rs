@@ -28,6 +28,8 @@ pub const GENERATION_LABEL: &str = "weir.dev/generation";
 pub const REVISION_ANNOTATION: &str = "weir.dev/revision-hash";
 /// Annotation with the hash of revision and shape, on the ConfigMap of a generation.
 pub const GENERATION_ANNOTATION: &str = "weir.dev/generation-hash";
+/// Annotation with the image of the pods, on the ConfigMap of a generation.
+pub const IMAGE_ANNOTATION: &str = "weir.dev/image";
 /// Annotation by which a user asks for new pods of the same plan: every other text is a restart.
 pub const RESTARTED_AT_ANNOTATION: &str = "weir.dev/restartedAt";
 /// The finalizer that waits for internal topics to be deleted.

@@ -325,6 +325,8 @@ pub fn setup(plan: &Arc<Plan>, worker: u32, workers: u32) -> Setup {
         worker: WorkerIndex(worker),
         workers,
         prior: Vec::new(),
+        rewind: None,
+        rollback_window_ms: None,
         promotion: Promotion::Myself,
         defences: Defences::ALL,
     }

@@ -21,6 +21,7 @@ mod live;
 mod measure;
 mod nodes;
 mod poison;
+mod rewind;
 mod secrets;
 mod setup;
 mod tally;

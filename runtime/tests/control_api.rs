@@ -30,7 +30,15 @@ fn served() -> Served {
 }
 
 fn unit(index: u32, state: UnitState) -> UnitStatus {
-    UnitStatus { stage: "per-user".into(), unit: index, worker: 0, state, seq: Some(7), drain: None }
+    UnitStatus {
+        stage: "per-user".into(),
+        unit: index,
+        worker: 0,
+        state,
+        reprocessing: false,
+        seq: Some(7),
+        drain: None,
+    }
 }
 
 /// A worker whose only unit is in this state.

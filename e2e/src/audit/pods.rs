@@ -52,6 +52,8 @@ pub const WISHES: [Wish; 3] = [
     Wish { path: "/spec/sinks/0/from/0", bad: r#""nowhere""#, good: r#""kept""#, reason: "ConfigInvalid" },
 ];
 
+/// Restarts from which on an operator takes a change back.
+const RESTARTS: u32 = 3;
 /// How long pods may take to be ready.
 const READY: Duration = Duration::from_secs(120);
 
@@ -108,9 +110,65 @@ impl Pods {
         self.wait_ready()
     }
 
+    /// Asks for a plan that takes over and does not work, waits until it is taken back, and takes the wish back as well.
+    /// What it gives out besides is right: nothing may be lost or doubled by the way there and back.
+    pub fn rolled_back(&self, number: u32) -> anyhow::Result<()> {
+        if number.is_multiple_of(2) { self.crashes(number) } else { self.makes_dead_letters() }
+    }
+
+    /// Its pods end again and again.
+    fn crashes(&self, number: u32) -> anyhow::Result<()> {
+        let (path, good) =
+            ("/spec/steps/0/filter/expression", self.field("{.spec.steps[0].filter.expression}")?);
+        let expression = format!("\"event.n % 10 != 3 && event.n < {}\"", 1_000_000_000 + u64::from(number));
+        self.replace(path, &expression)?;
+        self.wait_ready()?;
+        for _ in 0..RESTARTS {
+            self.wait_ready()?;
+            self.signal(0, "KILL")?;
+        }
+        self.await_rolled_back()?;
+        self.replace(path, &serde_json::to_string(&good)?)?;
+        self.wait_ready()
+    }
+
+    /// A step beside the others fails for each record.
+    fn makes_dead_letters(&self) -> anyhow::Result<()> {
+        let good = self.field("{.spec.steps}")?;
+        let broken =
+            r#"{"name": "broken", "from": ["numbers"], "filter": {"expression": "event.n / 0 == 1"}}"#;
+        let steps = good.strip_suffix(']').context("a list of steps")?;
+        self.patch(&[
+            ("/spec/steps", &format!("{steps}, {broken}]")),
+            ("/spec/sinks/0/from", r#"["kept", "broken"]"#),
+        ])?;
+        self.await_rolled_back()?;
+        self.patch(&[("/spec/sinks/0/from", r#"["kept"]"#), ("/spec/steps", &good)])?;
+        self.wait_ready()
+    }
+
+    fn await_rolled_back(&self) -> anyhow::Result<()> {
+        let name = format!("streampipeline/{}", self.pipeline);
+        let says = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=RolledBack"#;
+        let (namespace, timeout) = (self.namespace.as_str(), format!("--timeout={}s", READY.as_secs()));
+        kubectl(&["wait", "--namespace", namespace, says, &timeout, &name]).map(drop)
+    }
+
+    fn field(&self, path: &str) -> anyhow::Result<String> {
+        let path = format!("jsonpath={path}");
+        kubectl(&["get", "streampipeline", &self.pipeline, "--namespace", &self.namespace, "-o", &path])
+    }
+
     /// Changes a field of the pipeline, and waits until the operator has seen it.
     fn replace(&self, path: &str, value: &str) -> anyhow::Result<()> {
-        let patch = format!("[{{\"op\": \"replace\", \"path\": \"{path}\", \"value\": {value}}}]");
+        self.patch(&[(path, value)])
+    }
+
+    fn patch(&self, fields: &[(&str, &str)]) -> anyhow::Result<()> {
+        let replace = |(path, value): &(&str, &str)| {
+            format!("{{\"op\": \"replace\", \"path\": \"{path}\", \"value\": {value}}}")
+        };
+        let patch = format!("[{}]", fields.iter().map(replace).collect::<Vec<_>>().join(","));
         let name = format!("streampipeline/{}", self.pipeline);
         let generation = "jsonpath={.metadata.generation}";
         let patched = ["patch", &name, "--namespace", &self.namespace, "--type=json", "--patch", &patch];

@@ -49,24 +49,41 @@ impl std::fmt::Display for Verdict {
 }
 
 /// Compares until everything expected is there, or the deadline; then once more, so that a late duplicate shows. So many
-/// `keys` stood in the state.
-pub fn wait(bootstrap: &str, topics: &Topics, keys: u64, deadline: Duration) -> anyhow::Result<Verdict> {
+/// `keys` stood in the state. With `letters` a version made dead letters and was taken back: each record may be one, once.
+pub fn wait(
+    bootstrap: &str,
+    topics: &Topics,
+    (keys, letters): (u64, bool),
+    deadline: Duration,
+) -> anyhow::Result<Verdict> {
     let until = Instant::now() + deadline;
     let input = read(bootstrap, &topics.input)?;
     loop {
-        let verdict = compare(bootstrap, topics, &input, keys)?;
+        let verdict = compare(bootstrap, topics, &input, (keys, letters))?;
         if verdict.lost == 0 || Instant::now() > until {
-            return compare(bootstrap, topics, &input, keys);
+            return compare(bootstrap, topics, &input, (keys, letters));
         }
     }
 }
 
-fn compare(bootstrap: &str, topics: &Topics, input: &[Row], keys: u64) -> anyhow::Result<Verdict> {
+fn compare(
+    bootstrap: &str,
+    topics: &Topics,
+    input: &[Row],
+    (keys, letters): (u64, bool),
+) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::default();
     records(&mut verdict, input, &read(bootstrap, &topics.passed)?);
     windows(&mut verdict, input, &read(bootstrap, &topics.counts)?);
     stood(&mut verdict, keys, &read(bootstrap, &topics.stood)?);
-    verdict.wrong += read(bootstrap, &topics.late)?.len() + read(bootstrap, &topics.dead)?.len();
+    verdict.wrong += read(bootstrap, &topics.late)?.len();
+    let dead = read(bootstrap, &topics.dead)?;
+    if letters {
+        let different: HashSet<u64> = dead.iter().map(|(_, _, value)| number(value)).collect();
+        verdict.duplicate += dead.len() - different.len();
+    } else {
+        verdict.wrong += dead.len();
+    }
     Ok(verdict)
 }
 

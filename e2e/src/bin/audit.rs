@@ -62,6 +62,9 @@ struct Arguments {
     /// Changes that cannot be: refused, or without a node for them; taken back when the status says so.
     #[arg(long, default_value_t = 0, requires = "pods")]
     refusals: u32,
+    /// Changes of the plan that take over and do not work, so that they are taken back.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    rollbacks: u32,
     /// A command that restarts the broker, run once in the middle.
     #[arg(long)]
     restart_broker: Option<String>,
@@ -90,6 +93,8 @@ enum Moment {
     Upgrade(u32),
     /// What cannot be, the so many-th.
     Refusal(usize),
+    /// What is taken back, the so many-th.
+    Rollback(u32),
     /// One of the commands.
     Command(usize),
 }
@@ -119,7 +124,8 @@ fn main() -> anyhow::Result<()> {
     load.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
     let advances = watch.end()?;
     input::stand_no_longer(&arguments.kafka, &topics, standing_ms)?;
-    let verdict = verdict::wait(&arguments.kafka, &topics, arguments.keys, Duration::from_secs(180))?;
+    let expected = (arguments.keys, arguments.rollbacks > 0);
+    let verdict = verdict::wait(&arguments.kafka, &topics, expected, Duration::from_secs(180))?;
     println!(
         "audit: {} records/s for {} s, {} keys in the state, {} SIGKILLs ({} in an open transaction, {} in a restore), {} force-deletes, {} broker restarts, {} commands; {verdict}",
         arguments.rate,
@@ -132,9 +138,12 @@ fn main() -> anyhow::Result<()> {
         done.broker,
         done.commands
     );
-    for (what, changes) in
-        [("rescales", &done.rescales), ("upgrades", &done.upgrades), ("refusals", &done.refusals)]
-    {
+    for (what, changes) in [
+        ("rescales", &done.rescales),
+        ("upgrades", &done.upgrades),
+        ("refusals", &done.refusals),
+        ("rollbacks", &done.rollbacks),
+    ] {
         if !changes.is_empty() {
             println!("audit: {} {what}, {}", changes.len(), paused(&advances, changes));
         }
@@ -195,6 +204,7 @@ struct Done {
     rescales: Vec<(Instant, Instant)>,
     upgrades: Vec<(Instant, Instant)>,
     refusals: Vec<(Instant, Instant)>,
+    rollbacks: Vec<(Instant, Instant)>,
 }
 
 /// How long the output stood still for hand-overs, over partitions and hand-overs.
@@ -255,6 +265,7 @@ fn plan(arguments: &Arguments) -> Vec<Moment> {
     spread(&mut moments, rescales.collect());
     spread(&mut moments, (1..=arguments.upgrades).map(Moment::Upgrade).collect());
     spread(&mut moments, (0..arguments.refusals as usize).map(Moment::Refusal).collect());
+    spread(&mut moments, (1..=arguments.rollbacks).map(Moment::Rollback).collect());
     let (strikes, commands) = (moments.len(), arguments.commands.len());
     for index in 0..commands {
         moments.insert((index + 1) * strikes / commands + index, Moment::Command(index));
@@ -320,6 +331,12 @@ fn strike(
             let asked = Instant::now();
             fleet.pods()?.refused(&WISHES[index % WISHES.len()])?;
             done.refusals.push((asked, Instant::now()));
+        }
+        Moment::Rollback(number) => {
+            fleet.pods()?.wait_ready()?;
+            let asked = Instant::now();
+            fleet.pods()?.rolled_back(number)?;
+            done.rollbacks.push((asked, Instant::now()));
         }
         Moment::Command(index) => {
             run(&arguments.commands[index])?;

@@ -13,6 +13,7 @@ use protocol::commit::Timing;
 use protocol::defences::Defences;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Incarnation, WorkerIndex, Writer};
+use protocol::restore::Rewind;
 use runtime::local::{Bounds, identity, setup};
 use runtime::pod::Intents;
 use runtime::worker::{Environment, Now, Setup, Step, Worker};
@@ -27,7 +28,7 @@ const PARTITIONS: u32 = 3;
 /// Moves without an end are a violation: something waits for ever.
 const MOVES_MAX: u64 = 60_000;
 /// Most generations of one run.
-const GENERATIONS_MAX: u64 = 4;
+const GENERATIONS_MAX: u64 = 5;
 
 /// What one run came to.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub trimmed: u64,
     /// Drains that ended with the other form of the pipeline.
     pub changes: u64,
+    /// Changes that were taken back after they had taken over.
+    pub rollbacks: u64,
     /// What is wrong, if anything.
     pub violation: Option<Violation>,
 }
@@ -115,6 +118,11 @@ struct World {
     /// The newest generation runs the other form than the one before it, which is at work and was not told to drain.
     upgrading: bool,
     changes: u64,
+    /// The generation that changed the form last, until that is taken back.
+    undoable: Option<Generation>,
+    /// It is being taken back.
+    rewinds: Option<Rewind>,
+    rollbacks: u64,
     log: Log,
     store: MemoryStore,
     bounds: Bounds,
@@ -157,13 +165,14 @@ pub fn simulate(seed: u64, defences: Defences) -> Outcome {
         moves: world.moves,
         trimmed: world.trimmed(),
         changes: world.changes,
+        rollbacks: world.rollbacks,
         violation: violation.map(|what| Violation { what, moves }),
     }
 }
 
 fn broken(what: String) -> Outcome {
     let violation = Some(Violation { what, moves: Vec::new() });
-    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, changes: 0, violation }
+    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, changes: 0, rollbacks: 0, violation }
 }
 
 /// Records by topic, sorted.
@@ -206,6 +215,9 @@ impl World {
             draining: false,
             upgrading: false,
             changes: 0,
+            undoable: None,
+            rewinds: None,
+            rollbacks: 0,
             log,
             store: MemoryStore::new(),
             bounds: Bounds::default(),
@@ -269,6 +281,7 @@ impl World {
             80..84 if self.may_begin() => self.drain(),
             84..88 if self.may_begin() && self.is_newest(UnitState::Live) => self.upgrade(),
             88..96 if self.upgrading => self.take_over(),
+            96..150 if self.may_begin() && self.is_newest(UnitState::Live) => self.roll_back(),
             _ => return self.step_somebody(),
         }
         self.check_moves()
@@ -353,6 +366,9 @@ impl World {
             earlier_plans: [(earlier.hash(), earlier.clone())].into(),
             promotion: Promotion::Operator,
             defences: self.defences,
+            // Whoever goes on with the plan goes on with the way back to it.
+            rollback_window_ms: Some(i64::MAX / 4),
+            rewind: self.rewind().filter(|rewind| rewind.plan == plan.hash()),
             ..setup(plan, 0, workers)
         };
         let count = workers as usize;
@@ -401,10 +417,32 @@ impl World {
         self.new_generation(workers);
     }
 
+    /// What the newest generation takes back, or has taken back.
+    fn rewind(&self) -> Option<Rewind> {
+        self.rewinds.or_else(|| self.generations.last().and_then(|newest| newest.setup.rewind))
+    }
+
+    /// The form before the last change stands by, to go back to its state of then.
+    fn roll_back(&mut self) {
+        let Some(undone) = self.undoable.take() else { return };
+        self.promote();
+        self.changed = !self.changed;
+        let plan = if self.changed { &self.other } else { &self.plan };
+        self.rewinds = Some(Rewind { undone, plan: plan.hash() });
+        self.upgrading = true;
+        let workers = 1 + self.chance.below(3) as u32;
+        self.new_generation(workers);
+    }
+
     /// The generation before the newest is to finish, and the newest to take over as soon as it has.
     fn take_over(&mut self) {
         self.upgrading = false;
-        self.changes += 1;
+        if self.rewinds.take().is_some() {
+            self.rollbacks += 1;
+        } else {
+            self.changes += 1;
+            self.undoable = self.generations.last().and_then(|newest| newest.setup.generation);
+        }
         let name = format!("upgrade-{}", self.number);
         if let Some(before) = self.generations.iter_mut().rev().nth(1) {
             before.intents.drain = DrainId::new(name.clone()).ok().map(|id| (id, true));
@@ -432,6 +470,7 @@ impl World {
             self.changes += 1;
             let workers = 1 + self.chance.below(3) as u32;
             self.new_generation(workers);
+            self.undoable = Some(Generation(self.number as u32));
             self.promote();
         }
     }

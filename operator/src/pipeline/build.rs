@@ -9,9 +9,9 @@ mod pod;
 mod size;
 
 use super::observe::Observed;
-use super::plan::{Action, Decision};
+use super::plan::{Action, Decision, Intent};
 use super::validate::{Desired, Invalid};
-use super::{GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, REVISION_ANNOTATION};
+use super::{GENERATION_ANNOTATION, GENERATION_LABEL, IMAGE_ANNOTATION, PIPELINE_LABEL, REVISION_ANNOTATION};
 use crate::pods::{Address, Instruction};
 use crate::settings::Settings;
 use control::GenerationFile;
@@ -125,8 +125,7 @@ pub fn build(
             Action::RemoveFinalizer => Work::RemoveFinalizer,
             Action::Start(number) => {
                 let desired = desired.as_ref().map_err(|_| Error::Invalid(*number))?;
-                let priors = &decision.intent.priors;
-                Work::Start(Box::new(manifests(observed, desired, *number, priors, settings)?))
+                Work::Start(Box::new(manifests(observed, desired, *number, &decision.intent, settings)?))
             }
             Action::Resize(number, replicas) => Work::Resize(stateful_set(&name, *number), *replicas),
             Action::Remove(number) => Work::Remove(stateful_set(&name, *number)),
@@ -142,7 +141,7 @@ fn manifests(
     observed: &Observed,
     desired: &Desired,
     number: u64,
-    priors: &[Prior],
+    intent: &Intent,
     settings: &Settings,
 ) -> Result<Manifests, Error> {
     let exists = observed.generation(number).is_some_and(|generation| generation.facts.is_some());
@@ -151,7 +150,7 @@ fn manifests(
         service: service(&observed.pipeline)?,
         disruption_budget: disruption_budget(&observed.pipeline, number)?,
         network_policy: network::policy(&observed.pipeline, settings)?,
-        config_map: if exists { None } else { Some(config_map(observed, desired, number, priors)?) },
+        config_map: if exists { None } else { Some(config_map(observed, desired, number, intent)?) },
         stateful_set: stateful_set_of(observed, desired, number, settings)?,
     })
 }
@@ -236,14 +235,15 @@ fn config_map(
     observed: &Observed,
     desired: &Desired,
     number: u64,
-    priors: &[Prior],
+    intent: &Intent,
 ) -> Result<ConfigMap, Error> {
-    let file = generation_file(observed, desired, number, priors)?;
+    let file = generation_file(observed, desired, number, intent)?;
     let text = serde_saphyr::to_string(&file).map_err(|source| Error::File(number, source))?;
     let mut metadata = metadata(&observed.pipeline, file.stateful_set(), Some(number))?;
     metadata.annotations = Some(BTreeMap::from([
         (REVISION_ANNOTATION.to_owned(), desired.revision_hash.clone()),
         (GENERATION_ANNOTATION.to_owned(), desired.generation_hash.clone()),
+        (IMAGE_ANNOTATION.to_owned(), desired.image.clone()),
     ]));
     Ok(ConfigMap {
         metadata,
@@ -259,8 +259,9 @@ fn generation_file(
     observed: &Observed,
     desired: &Desired,
     number: u64,
-    priors: &[Prior],
+    intent: &Intent,
 ) -> Result<GenerationFile, Error> {
+    let priors = &intent.priors;
     let manifest_of = |prior: &Prior| {
         let facts = observed.generation(prior.generation).and_then(|generation| generation.facts.as_ref());
         facts.map(|facts| facts.file.manifest.clone()).filter(|_| prior.plan_hash != desired.plan_hash)
@@ -286,6 +287,8 @@ fn generation_file(
         plan_hash: desired.plan_hash.clone(),
         shape: desired.shape,
         priors: priors.collect(),
+        rewinds: intent.rolled_back.as_ref().filter(|_| desired.reverted).map(|back| back.generation),
+        rollback_window_ms: desired.watch.map(|watch| watch.keep_ms),
         ports: Ports::default(),
         manifest: desired.manifest.clone(),
     })

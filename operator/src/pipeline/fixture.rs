@@ -75,7 +75,7 @@ pub(crate) fn edited(mut observed: Observed, edit: impl FnOnce(&mut StreamPipeli
 /// The user has no room for pods beside those that work.
 pub(crate) fn recreate(observed: Observed) -> Observed {
     use ::pipeline::spec::{UpdateStrategy, UpdateType};
-    let strategy = UpdateStrategy { kind: Some(UpdateType::Recreate) };
+    let strategy = UpdateStrategy { kind: Some(UpdateType::Recreate), ..UpdateStrategy::default() };
     edited(observed, |pipeline| pipeline.spec.update_strategy = Some(strategy))
 }
 
@@ -133,6 +133,8 @@ fn with_generation(mut observed: Observed, number: u64, desired: &Desired) -> Ob
         plan_hash: desired.plan_hash.clone(),
         shape: desired.shape,
         priors: Vec::new(),
+        rewinds: None,
+        rollback_window_ms: None,
         ports: control::generation::Ports::default(),
         manifest: desired.manifest.clone(),
     };
@@ -142,6 +144,7 @@ fn with_generation(mut observed: Observed, number: u64, desired: &Desired) -> Ob
         file,
         revision_hash: desired.revision_hash.clone(),
         generation_hash: desired.generation_hash.clone(),
+        image: Some(desired.image.clone()),
     });
     observed
 }
@@ -178,6 +181,7 @@ fn pod(pipeline: &str, number: u64, ordinal: i32, state: UnitState, drain: Optio
         unit,
         worker,
         state,
+        reprocessing: false,
         seq: Some(41),
         drain: drain.cloned().filter(|_| left),
     };

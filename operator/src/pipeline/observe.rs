@@ -5,8 +5,8 @@ mod pod;
 pub use pod::{PodSeen, Trouble};
 
 use super::{
-    GENERATION_ANNOTATION, GENERATION_LABEL, PIPELINE_LABEL, RESTARTED_AT_ANNOTATION, REVISION_ANNOTATION,
-    references,
+    GENERATION_ANNOTATION, GENERATION_LABEL, IMAGE_ANNOTATION, PIPELINE_LABEL, RESTARTED_AT_ANNOTATION,
+    REVISION_ANNOTATION, references,
 };
 use crate::context::{Context, with_causes};
 use ::pipeline::spec::StreamWindowSpec;
@@ -68,6 +68,8 @@ pub struct Facts {
     pub revision_hash: String,
     /// Hash of revision and shape.
     pub generation_hash: String,
+    /// Image of the pods; none when an older operator wrote it.
+    pub image: Option<String>,
 }
 
 /// How far the Job that deletes internal topics is.
@@ -315,5 +317,6 @@ fn facts(map: &ConfigMap) -> Option<Facts> {
         file,
         revision_hash: annotation(REVISION_ANNOTATION)?,
         generation_hash: annotation(GENERATION_ANNOTATION)?,
+        image: annotation(IMAGE_ANNOTATION),
     })
 }

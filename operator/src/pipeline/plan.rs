@@ -5,6 +5,7 @@
 //!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady      (the same plan)
 //!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
 //!                                               └──Resume──> Promoting ──> rolled back
+//!   steady ──Rollback────────> StandingBy ──> Draining ──> Promoting ──> rolled back  (it took over, and does not work)
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
@@ -17,6 +18,7 @@ mod delete;
 mod generation;
 mod handover;
 mod intent;
+mod probation;
 mod steps;
 
 pub use intent::Intent;
@@ -200,13 +202,15 @@ impl Planner<'_> {
             return self.start();
         };
         let stopped = self.stopped(number);
-        let rolled_back = self.is_rolled_back(desired);
+        let rolled_back = !desired.reverted && self.is_rolled_back(desired);
         let same = self.is_current(number, desired) || rolled_back;
         let (kind, step) = match (desired.suspend, same, stopped) {
             (true, _, true) => return Phase::Suspended,
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
             (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
             (false, true, false) if rolled_back => return Phase::RolledBack,
+            (false, true, false) if desired.reverted => return self.stays_back(number, desired),
+            (false, true, false) if self.is_failing(number, desired) => return Phase::Changing,
             (false, true, false) => {
                 self.intent.rolled_back = None;
                 self.keep(number, desired);
@@ -244,8 +248,9 @@ impl Planner<'_> {
     fn begin(&mut self, kind: TransitionKind, step: TransitionStep) {
         let now = self.observed.now;
         let started_at = Time(now);
-        // Whoever is suspended and resumed has not said anything new.
-        if !matches!(kind, TransitionKind::Suspend | TransitionKind::Resume) {
+        // Whoever is suspended and resumed has not said anything new, nor is it new to have other pods of what was before.
+        let reverted = self.desired.is_some_and(|desired| desired.reverted);
+        if !reverted && !matches!(kind, TransitionKind::Suspend | TransitionKind::Resume) {
             self.intent.rolled_back = None;
         }
         self.intent.transition = Some(Transition {
@@ -266,6 +271,8 @@ impl Planner<'_> {
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
             TransitionStep::StandingBy | TransitionStep::Starting => START_SECONDS,
+            // Behind the Claims there may be much to be processed again.
+            TransitionStep::Promoting if self.kind() == Some(TransitionKind::Rollback) => START_SECONDS,
             TransitionStep::Promoting => PROMOTE_SECONDS,
             TransitionStep::Cleaning => CLEAN_SECONDS,
         };

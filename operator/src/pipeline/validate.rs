@@ -1,5 +1,7 @@
 //! What the user wants, checked: the same plan as `weir lint` and the workers make, or everything that is wrong. Pure.
 
+mod reverted;
+
 use super::observe::Observed;
 use super::references;
 use crate::settings::Settings;
@@ -22,6 +24,12 @@ const PROBLEMS_SHOWN: usize = 5;
 /// What the user wants, valid.
 #[derive(Clone, Debug)]
 pub struct Desired {
+    /// The spec that the pods are made of.
+    pub spec: Box<StreamPipelineSpec>,
+    /// It is not what the spec says, but what ran before a change that is taken back.
+    pub reverted: bool,
+    /// How a change of the plan is watched; none when it is not.
+    pub watch: Option<Watch>,
     /// The resolved manifests for the pods.
     pub manifest: String,
     /// Identity of the plan, 32 hex digits.
@@ -48,6 +56,17 @@ pub struct Desired {
     pub sinks: Vec<SinkGuarantee>,
 }
 
+/// How a change of the plan is watched after it has taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// For how long.
+    pub seconds: i64,
+    /// It is taken back when it does not work.
+    pub takes_back: bool,
+    /// How long the state of before is kept for that, in milliseconds.
+    pub keep_ms: i64,
+}
+
 /// What is wrong with what the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -63,10 +82,9 @@ pub struct Invalid {
 /// Checks what the user wants.
 pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Invalid> {
     let spec = &observed.pipeline.spec;
-    let resolved = resolve(observed);
     let references = references(observed);
     let mut problems = other_problems(observed, settings);
-    let plan = match Plan::build(&resolved) {
+    let plan = match Plan::build(&resolve(observed, spec.clone())) {
         Ok(plan) => plan,
         Err(found) => {
             problems.extend(found.iter().filter(|problem| !explained(problem, observed)).map(line));
@@ -82,7 +100,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
             steps.iter().map(|step| (Reason::StateIncompatible, step.to_string())).collect();
         return Err(invalid(&problems, references));
     }
-    let manifest = match resolved.to_yaml() {
+    let manifest = match resolve(observed, without_pods(spec)).to_yaml() {
         Ok(manifest) => manifest,
         Err(error) => return Err(invalid(&[(Reason::ConfigInvalid, error.to_string())], references)),
     };
@@ -93,7 +111,15 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     let restarted_at = observed.restarted_at();
     let generation_hash = generation_hash(&revision_hash, shape, restarted_at);
     let attempt: Vec<&str> = std::iter::once(revision_hash.as_str()).chain(restarted_at).collect();
-    Ok(Desired {
+    let settings = plan.settings();
+    let desired = Desired {
+        spec: Box::new(spec.clone()),
+        reverted: false,
+        watch: settings.rollback_window_ms().map(|keep_ms| Watch {
+            seconds: settings.probation_ms / 1_000,
+            takes_back: settings.auto_rollback,
+            keep_ms,
+        }),
         attempt_hash: hash(&attempt),
         generation_hash,
         revision_hash,
@@ -106,7 +132,8 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         secrets: references::secrets(spec, &observed.windows),
         sinks: guarantees(&plan),
         references,
-    })
+    };
+    Ok(reverted::or_reverted(observed, desired))
 }
 
 /// Identity of the pods: their revision, how many there are, and when they were last asked to be made anew.
@@ -117,16 +144,14 @@ fn generation_hash(revision_hash: &str, shape: Shape, restarted_at: Option<&str>
     hash(&parts)
 }
 
-/// The manifest with what it refers to, without what only the operator reads: the number of pods and whether they run
-/// are no part of what the pods are told, so that neither makes a new revision.
-fn resolve(observed: &Observed) -> ResolvedManifest {
-    let spec = StreamPipelineSpec {
-        replicas: None,
-        suspend: None,
-        update_strategy: None,
-        image: None,
-        ..observed.pipeline.spec.clone()
-    };
+/// The spec without what only the operator reads: the number of pods and whether they run are no part of what the pods are
+/// told, so that neither makes a new revision.
+fn without_pods(spec: &StreamPipelineSpec) -> StreamPipelineSpec {
+    StreamPipelineSpec { replicas: None, suspend: None, update_strategy: None, image: None, ..spec.clone() }
+}
+
+/// The manifest with what it refers to.
+fn resolve(observed: &Observed, spec: StreamPipelineSpec) -> ResolvedManifest {
     let manifest = Manifest { namespace: observed.pipeline.namespace(), name: observed.name(), spec };
     let references =
         References { windows: observed.windows.clone(), config_maps: observed.config_maps.clone() };

@@ -164,6 +164,11 @@ async fn working(maps: &Api<ConfigMap>, pipeline: &StreamPipeline) -> Result<Opt
     let map = maps.get_opt(&stateful_set(&name, number)).await?;
     let text = map.and_then(|map| map.data?.remove(FILE_KEY));
     let file = text.and_then(|text| serde_saphyr::from_str::<GenerationFile>(&text).ok());
-    let facts = file.map(|file| Facts { file, revision_hash: String::new(), generation_hash: String::new() });
+    let facts = file.map(|file| Facts {
+        file,
+        revision_hash: String::new(),
+        generation_hash: String::new(),
+        image: None,
+    });
     Ok(facts.map(|facts| Generation { number, facts: Some(facts), ..Generation::default() }))
 }

@@ -188,7 +188,15 @@ async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
         }
         let drain = journal.locked.as_ref().map(|(id, _)| id.clone()).filter(|_| *state == UnitState::Cut);
         let (stage, unit, state) = ("count".to_owned(), *unit, *state);
-        report.units.push(UnitStatus { stage, unit, worker: 0, state, seq: None, drain });
+        report.units.push(UnitStatus {
+            stage,
+            unit,
+            worker: 0,
+            state,
+            reprocessing: false,
+            seq: None,
+            drain,
+        });
     }
     Json(report)
 }

@@ -55,6 +55,14 @@ pub struct GenerationFile {
     /// that was live with every unit, that one included. Empty for the first generation.
     #[serde(default)]
     pub priors: Vec<PriorGeneration>,
+    /// The generation whose change of the plan this one takes back: its units go back to their state of before that, and
+    /// process again what it has processed, without giving it out a second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewinds: Option<u64>,
+    /// How long the state before a change of the plan is kept, so that the change can be taken back, in milliseconds;
+    /// absent when it is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_window_ms: Option<i64>,
     /// Where the pod listens.
     pub ports: Ports,
     /// The resolved manifests, as `weir run` takes them: the StreamPipeline first, then the StreamWindow and ConfigMap

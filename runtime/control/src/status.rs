@@ -128,6 +128,9 @@ pub struct UnitStatus {
     /// The newest committed seq that this unit wrote or replayed; absent before the first commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// It processes again what a change that was taken back has given out already; nothing that it makes goes out yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reprocessing: bool,
     /// The drain that `Released` and `Cut` belong to: the id, if this process was told it, because the journal holds
     /// only a hash of it; else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ use crate::drain::Ends;
 use crate::going_live::{LiveGrant, Slot};
 use crate::identity::{DrainId, Generation, Incarnation, Owner, Seq};
 use crate::journal::JournalView;
-use crate::journal::record::{InputPartition, JournalRecord, SinkProgress};
+use crate::journal::record::{InputPartition, JournalRecord, Reprocess, SinkProgress};
 use crate::snapshot::{SnapshotHeader, SnapshotPointer};
 use pipeline::effect::Effects;
 use pipeline::plan::PlanHash;
@@ -199,6 +199,18 @@ impl Live {
     pub fn drained(&mut self, slot: Slot, drain: DrainId) {
         if let Some(unit) = self.unit(slot) {
             unit.drain(drain);
+        }
+    }
+
+    /// What a unit still has to process again; until it has, its outputs are not written, only its blocks.
+    pub fn reprocess(&self, slot: Slot) -> Option<&Reprocess> {
+        self.units.iter().find(|unit| unit.slot() == slot).and_then(LiveUnit::reprocess)
+    }
+
+    /// A unit has processed all of it again: its next commit says so, and is the last one that is suppressed.
+    pub fn reprocessed(&mut self, slot: Slot) {
+        if let Some(unit) = self.unit(slot) {
+            unit.reprocessed();
         }
     }
 

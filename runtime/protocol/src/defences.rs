@@ -10,8 +10,10 @@ pub enum Shown {
     Model,
     /// In the model, and in the seeded simulation of the whole worker, `simulate --mutants`.
     ModelAndSimulation,
-    /// In `runtime/protocol/tests/mutants.rs`. Model and simulation have neither broken logs nor rollbacks nor external
-    /// sinks, so that nothing in them depends on it.
+    /// In the simulation: the model has no rollbacks.
+    Simulation,
+    /// In `runtime/protocol/tests/mutants.rs`. Model and simulation have neither broken logs nor external sinks, so
+    /// that nothing in them depends on it.
     Test,
 }
 
@@ -89,8 +91,12 @@ defences! {
     end_marker: Model,
     /// A change of plan waits until every journal of the pipeline is drained, and looks again at step 5.
     drained_everywhere: Model,
-    /// Trimming keeps what open Holds need.
+    /// Trimming keeps what open Holds and a rollback need.
     hold: Test,
     /// Trimming keeps what the slowest sink still needs.
     sink_progress: Test,
+    /// What is processed again after a rollback gives nothing out.
+    suppress_reprocessed: Simulation,
+    /// Nobody reads on before every unit has processed again what it had to.
+    reprocess_together: Simulation,
 }

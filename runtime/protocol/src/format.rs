@@ -6,11 +6,11 @@
 
 use pipeline::plan::{PlanHash, SecretsHash};
 
-/// The version that is written. 2: a Claim says which Secrets its commits are made with.
-pub const WRITE_FORMAT: u8 = 2;
+/// The version that is written. 2: a Claim says which Secrets its commits are made with. 3: rollbacks.
+pub const WRITE_FORMAT: u8 = 3;
 
 /// The newest version that is read; every one from 1 on is.
-pub const READ_FORMAT_MAX: u8 = 2;
+pub const READ_FORMAT_MAX: u8 = 3;
 
 /// What a sequence of bytes claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

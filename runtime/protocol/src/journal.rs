@@ -10,7 +10,7 @@ pub mod view;
 
 pub use ownership::{Head, Ownership};
 pub use record::{
-    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Released, Renewal,
-    SinkProgress,
+    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Leg, Released,
+    Renewal, Reprocess, Reprocessed, SinkProgress,
 };
 pub use view::{JournalView, TailItem};

@@ -7,13 +7,13 @@ mod inputs;
 
 use crate::defences::Defences;
 use crate::format::DecodeError;
-use crate::identity::{Seq, UnitId};
-use crate::journal::record::{Claim, ClaimedInput, Commit, InputPartition};
-use crate::journal::{JournalView, TailItem};
+use crate::identity::{Generation, Seq, UnitId};
+use crate::journal::record::{Base, Claim, ClaimedInput, Commit, InputPartition};
+use crate::journal::{JournalView, Ownership, TailItem};
 use crate::schedule::{BatchHash, OutputDigest, Scheduled, ScheduledBatch};
 use crate::snapshot::{SnapshotError, SnapshotHeader, SnapshotPointer};
 use inputs::Fed;
-pub use inputs::{WantedInput, claimed_inputs, is_same_input};
+pub use inputs::{WantedInput, carry_over, claimed_inputs, is_same_input};
 use pipeline::plan::{PlanHash, SecretsHash};
 use pipeline::record::RecordBatch;
 use pipeline::unit::Tick;
@@ -193,6 +193,33 @@ pub struct Replay {
     loaded: Option<u128>,
     /// Commits that were made with other Secrets were replayed since.
     estranged: bool,
+    /// The plan in force is taken back: the state before it is wanted, not what it makes.
+    rewinds: Option<Rewind>,
+}
+
+/// A change of plan that is to be taken back, and the plan that it is taken back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind {
+    /// The first generation with the plan that is taken back; some units may have been taken over by a later one.
+    pub undone: Generation,
+    /// The plan before.
+    pub plan: PlanHash,
+}
+
+impl Rewind {
+    /// The fold to go back to; none when the plan is in force (again), so that the journal is followed as it is.
+    pub fn past<'a>(&self, view: &'a JournalView) -> Option<&'a JournalView> {
+        if view.ownership().in_force() == Some(self.plan) {
+            return None;
+        }
+        view.past().filter(|(by, _)| *by >= self.undone).map(|(_, past)| past)
+    }
+
+    /// True as long as nobody has claimed the unit to take the change back.
+    pub fn is_open(&self, ownership: &Ownership) -> bool {
+        ownership.in_force().is_some_and(|in_force| in_force != self.plan)
+            || ownership.highest_generation() <= self.undone
+    }
 }
 
 impl Replay {
@@ -213,11 +240,19 @@ impl Replay {
             fed: BTreeMap::new(),
             loaded: None,
             estranged: false,
+            rewinds: None,
         }
+    }
+
+    /// The same, on the way back from a change of plan.
+    #[must_use]
+    pub fn rewinding(self, rewinds: Option<Rewind>) -> Self {
+        Self { rewinds, ..self }
     }
 
     /// What to do next, as far as `view` goes.
     pub fn next(&mut self, view: &JournalView) -> Result<ReplayStep, RestoreError> {
+        let view = self.rewinds.and_then(|rewind| rewind.past(view)).unwrap_or(view);
         loop {
             if self.assign {
                 self.assign = false;
@@ -340,6 +375,9 @@ impl Replay {
             None => Ok(Some(ReplayStep::UpToDate)),
             Some((offset, TailItem::Claim(claim))) => {
                 self.done_offset = *offset;
+                if let Some((base, next)) = claim.base.as_ref().zip(view.rewound_at(*offset)) {
+                    self.reached(base, next)?;
+                }
                 let through = view.void_through();
                 Ok(if claim.retired { Some(self.forget(through)) } else { self.follow(claim) })
             }
@@ -379,6 +417,16 @@ impl Replay {
         let before = std::mem::replace(&mut self.inputs, claim.inputs.clone());
         let from = self.plan.replace(claim.plan);
         (from != Some(claim.plan)).then(|| ReplayStep::Follow { from, before, claim: claim.clone() })
+    }
+
+    /// Passes a Claim that goes back to the state which is reached here; the journal goes on behind `next`.
+    fn reached(&mut self, base: &Base, next: Seq) -> Result<(), RestoreError> {
+        if self.seq != base.through {
+            let (unit, needed, found) = (self.unit.clone(), base.through, self.seq);
+            return Err(RestoreError::JournalStart { unit, needed, found });
+        }
+        self.seq = next;
+        Ok(())
     }
 
     /// Passes a Claim that retires the unit: what comes behind it does not know what was before.

@@ -155,6 +155,29 @@ const BATCH: u8 = 0;
 const IDLE: u8 = 1;
 const END_OF_INPUT: u8 = 2;
 
+pub(crate) fn write_tick(out: &mut Encoder, tick: Tick) {
+    let (kind, channel) = match tick {
+        Tick::Idle(channel) => (IDLE, channel),
+        Tick::EndOfInput(channel) => (END_OF_INPUT, channel),
+    };
+    out.byte(kind).number(u64::from(channel.input)).number(u64::from(channel.partition));
+}
+
+pub(crate) fn read_tick(from: &mut Decoder<'_>) -> Result<Tick, DecodeError> {
+    let kind = from.byte("tick")?;
+    let channel =
+        Channel { input: from.number16("tick input")?, partition: from.number32("tick partition")? };
+    tick(kind, channel).ok_or_else(|| from.damaged("tick"))
+}
+
+fn tick(kind: u8, channel: Channel) -> Option<Tick> {
+    match kind {
+        IDLE => Some(Tick::Idle(channel)),
+        END_OF_INPUT => Some(Tick::EndOfInput(channel)),
+        _ => None,
+    }
+}
+
 /// Clocks are written as steps from the entry before, the first from the commit's own.
 pub(crate) fn write_schedule(out: &mut Encoder, clock_ms: i64, schedule: &[Scheduled]) {
     let mut last = clock_ms;
@@ -164,13 +187,7 @@ pub(crate) fn write_schedule(out: &mut Encoder, clock_ms: i64, schedule: &[Sched
                 out.byte(BATCH).number(u64::from(batch.at.input)).number(u64::from(batch.at.partition));
                 out.signed(batch.end).number(u64::from(batch.count)).word(batch.hash);
             }
-            Scheduled::Tick { tick, .. } => {
-                let (kind, channel) = match tick {
-                    Tick::Idle(channel) => (IDLE, channel),
-                    Tick::EndOfInput(channel) => (END_OF_INPUT, channel),
-                };
-                out.byte(kind).number(u64::from(channel.input)).number(u64::from(channel.partition));
-            }
+            Scheduled::Tick { tick, .. } => write_tick(out, *tick),
         }
         out.signed(entry.clock_ms().wrapping_sub(last));
         last = entry.clock_ms();
@@ -191,11 +208,10 @@ pub(crate) fn read_schedule(from: &mut Decoder<'_>, clock_ms: i64) -> Result<Vec
                 hash: from.word("schedule hash")?,
                 clock_ms: 0,
             }),
-            IDLE => Scheduled::Tick { tick: Tick::Idle(Channel { input, partition }), clock_ms: 0 },
-            END_OF_INPUT => {
-                Scheduled::Tick { tick: Tick::EndOfInput(Channel { input, partition }), clock_ms: 0 }
+            kind => {
+                let tick = tick(kind, Channel { input, partition });
+                Scheduled::Tick { tick: tick.ok_or_else(|| from.damaged("schedule"))?, clock_ms: 0 }
             }
-            _ => return Err(from.damaged("schedule")),
         };
         last = last.wrapping_add(from.signed("schedule clock")?);
         match &mut entry {

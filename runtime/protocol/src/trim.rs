@@ -3,7 +3,7 @@
 //! Invariant: nothing is deleted that a restore may need, now or later, of
 //! - the newest durable pointer that is *committed*, as the journal itself says: one that rides in a commit whose outcome
 //!   is not known does not count,
-//! - every older pointer that an open Hold or a slower sink restores from,
+//! - every older pointer that an open Hold, a rollback or a slower sink restores from,
 //! - a snapshot that is being uploaded, or uploaded and not pointed to yet: it lies behind all of these.
 //!
 //! What is needed only moves forward in a journal. So whoever decides from an older view of it, as an owner does that was
@@ -24,8 +24,12 @@ pub fn journal(view: &JournalView, defences: &Defences) -> Option<i64> {
     let sinks = view.sinks_landmark().filter(|_| defences.sink_progress);
     let holds = view.holds_landmark().filter(|_| defences.hold);
     let landmark = [sinks, holds].into_iter().flatten().fold(view.landmark()?, i64::min);
-    // Before the first pointer every commit is needed.
+    // Before the first pointer every commit is needed, and so is all that a rollback would.
     view.restore_point().pointer.as_ref()?;
+    let landmark = match view.past().filter(|_| defences.hold) {
+        Some((_, past)) => landmark.min(journal(past, defences)?),
+        None => landmark,
+    };
     let floor = needed_from(view, defences);
     let first_needed = view.tail_behind(floor).iter().find_map(|(offset, item)| match item {
         TailItem::Commit(_) => Some(*offset),
@@ -61,6 +65,14 @@ pub fn input(positions: impl IntoIterator<Item = Option<i64>>) -> Option<i64> {
         lowest = lowest.min(position?);
     }
     Some(lowest).filter(|offset| (1..i64::MAX).contains(offset))
+}
+
+/// The oldest snapshot of a unit that may still be restored: those before it may be deleted. None when that is not known.
+pub fn oldest_snapshot<'a>(view: &'a JournalView, defences: &Defences) -> Option<&'a SnapshotPointer> {
+    match view.past().filter(|_| defences.hold) {
+        Some((_, past)) => snapshots(past, defences).first(),
+        None => snapshots(view, defences).first(),
+    }
 }
 
 /// The snapshots of a unit that may still be restored, oldest first: everything older than the first may be deleted. Empty

@@ -38,14 +38,20 @@ proptest! {
     }
 
     #[test]
-    fn a_claim_of_format_1_says_nothing_of_secrets(record in any_record()) {
+    fn claims_of_older_formats_say_less(record in any_record()) {
         let JournalRecord::Claim(mut claim) = record else { return Ok(()) };
+        (claim.base, claim.reprocess, claim.rollback_until_ms) = (None, None, None);
+        let second = JournalRecord::Claim(claim.clone());
+        let mut bytes = second.encode();
+        prop_assert_eq!(bytes.split_off(bytes.len() - 2), vec![0, 0], "nothing of a rollback");
+        bytes[2] = 2;
+        prop_assert_eq!(JournalRecord::decode(&bytes), Ok(second));
         claim.secrets = None;
-        let expected = JournalRecord::Claim(claim);
-        let mut bytes = expected.encode();
-        prop_assert_eq!(bytes.pop(), Some(0), "no secrets");
+        let first = JournalRecord::Claim(claim);
+        let mut bytes = first.encode();
+        prop_assert_eq!(bytes.split_off(bytes.len() - 3), vec![0, 0, 0], "no secrets either");
         bytes[2] = 1;
-        prop_assert_eq!(JournalRecord::decode(&bytes), Ok(expected));
+        prop_assert_eq!(JournalRecord::decode(&bytes), Ok(first));
     }
 
     #[test]
@@ -82,7 +88,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in vec(any::<u8>(), 0..200), kind in 0u8..8) {
         let _ = JournalRecord::decode(&bytes);
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let behind_head = |magic: Magic| [&magic.bytes()[..], &[version, kind], &bytes].concat();
             let _ = JournalRecord::decode(&behind_head(Magic::Journal));
             let _ = Envelope::decode(&behind_head(Magic::Block));
@@ -114,11 +120,11 @@ proptest! {
 
 #[test]
 fn a_newer_version_is_refused_by_name() {
-    let newer = DecodeError::UnknownVersion { what: Magic::Journal, found: 3, known: 2 };
-    assert_eq!(JournalRecord::decode(b"WJ\x03anything"), Err(newer.clone()));
-    assert_eq!(newer.to_string(), "journal record has format 3, this release reads up to 2");
+    let newer = DecodeError::UnknownVersion { what: Magic::Journal, found: 4, known: 3 };
+    assert_eq!(JournalRecord::decode(b"WJ\x04anything"), Err(newer.clone()));
+    assert_eq!(newer.to_string(), "journal record has format 4, this release reads up to 3");
     let block = Envelope::decode(b"WB\x09");
-    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 2 }));
+    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 3 }));
     assert_eq!(JournalRecord::decode(b"XX\x01"), Err(DecodeError::NotOurs { what: Magic::Journal }));
     assert_eq!(JournalRecord::decode(b""), Err(DecodeError::NotOurs { what: Magic::Journal }));
 }
@@ -146,7 +152,7 @@ fn records_of_format_1_are_read() {
     let decoded = JournalRecord::decode(&released).unwrap();
     let JournalRecord::Released(record) = &decoded else { panic!("{decoded:?}") };
     assert_eq!((record.owner.generation().0, record.seq, record.drain), (2, Seq(7), Some(DrainId(9))));
-    let now = [b"WJ\x02\x05".as_slice(), &released[4..]].concat();
-    assert_eq!(decoded.encode(), now, "nothing else of it is another one in format 2");
+    let now = [b"WJ\x03\x05".as_slice(), &released[4..]].concat();
+    assert_eq!(decoded.encode(), now, "nothing else of it is another one in format 3");
     assert_eq!(JournalRecord::decode(&now), Ok(decoded));
 }

@@ -4,12 +4,12 @@
 mod support;
 
 use protocol::defences::{Defences, Shown};
-use protocol::identity::{Generation, Seq};
-use protocol::journal::{Base, Hold, JournalRecord, JournalView, Renewal, SinkProgress, TailItem};
+use protocol::identity::{DrainId, Generation, Seq};
+use protocol::journal::{Base, JournalRecord, JournalView, Released, Renewal, SinkProgress, TailItem};
 use protocol::snapshot::SnapshotHeader;
 use protocol::trim;
 use support::toy::{Act, live, restore, restore_and_write, small_run};
-use support::{PLAN, claim, commit, owner, pointer};
+use support::{OTHER_PLAN, PLAN, claim, commit, owner, pointer};
 
 /// The harm that a run with these defences ends in.
 type Harm = fn(Defences) -> Option<String>;
@@ -19,7 +19,7 @@ fn run_for(defence: &str) -> Option<Harm> {
         "hash_check" => a_changed_input,
         "suppress_until_commit" => a_restore_behind_commits,
         "exact_pointer" => an_orphaned_snapshot,
-        "hold" => a_rollback_to_a_hold,
+        "hold" => a_rollback,
         "sink_progress" => a_slow_sink,
         _ => return None,
     };
@@ -116,14 +116,26 @@ fn commits_behind(view: &JournalView, seq: u64) -> Vec<u64> {
     each.collect()
 }
 
-/// A Hold at the beginning, then commits and a newer snapshot; the rollback replays up to commit 2.
-fn a_rollback_to_a_hold(defences: Defences) -> Option<String> {
-    let hold =
-        JournalRecord::Hold(Hold { name: "before".into(), generation: Generation(1), until_ms: i64::MAX });
+/// Another plan takes over, commits and makes its state durable; the rollback replays what stood there before, up to
+/// commit 2.
+fn a_rollback(defences: Defences) -> Option<String> {
     let first = JournalRecord::Claim(Box::new(claim(owner(1, 0, 1), PLAN)));
-    let mut view = trimmed(&[first, hold, committed(1), committed(2), with_pointer(3, 2)], &defences);
+    let drain = Some(DrainId(5));
+    let released = JournalRecord::Released(Released { owner: owner(1, 0, 1), seq: Seq(2), drain });
+    let mut other = claim(owner(2, 0, 2), OTHER_PLAN);
+    other.rollback_until_ms = Some(i64::MAX);
+    let mut pointed = commit(owner(2, 0, 2), 4);
+    pointed.snapshot = Some(pointer(3));
+    pointed.renewal = Some(Renewal { claim: claim(owner(2, 0, 2), OTHER_PLAN), holds: Vec::new() });
+    let other = JournalRecord::Claim(Box::new(other));
+    let third = JournalRecord::Commit(Box::new(commit(owner(2, 0, 2), 3)));
+    let pointed = JournalRecord::Commit(Box::new(pointed));
+    let given_up =
+        JournalRecord::Released(Released { owner: owner(2, 0, 2), seq: Seq(4), drain: Some(DrainId(6)) });
+    let records = [first, committed(1), committed(2), released, other, third, pointed, given_up];
+    let mut view = trimmed(&records, &defences);
     let mut rollback = claim(owner(3, 0, 3), PLAN);
-    rollback.base = Some(Base { pointer: None, through: Seq(2) });
+    rollback.base = Some(Base { pointer: None, through: Seq(2), undone: Generation(2) });
     view.apply(view.next_offset(), JournalRecord::Claim(Box::new(rollback))).expect("one writer");
     let found = commits_behind(&view, 0);
     (found != [1, 2]).then(|| format!("the rollback has to replay commits 1 and 2, and finds {found:?}"))

@@ -9,7 +9,7 @@ use protocol::journal::ownership::SequenceBroken;
 use protocol::journal::{
     Base, Claim, Cut, Hold, JournalRecord, JournalView, Released, Renewal, SinkProgress, TailItem,
 };
-use protocol::restore::{Replay, ReplayStep};
+use protocol::restore::{Replay, ReplayStep, RestoreError};
 use protocol::trim;
 use std::collections::BTreeMap;
 use support::{OTHER_PLAN, PLAN, claim, commit, owner, pointer, unit};
@@ -294,28 +294,76 @@ fn a_cut_counts_only_for_its_drain_and_commit() {
 }
 
 #[test]
-fn a_base_restarts_state_and_forgets_the_commits_behind_it() {
-    let mut rollback = claim(owner(3, 0, 3), PLAN);
-    rollback.base = Some(Base { pointer: Some(pointer(1)), through: Seq(2) });
-    let view = view_of(vec![
-        claimed(1, 1),
-        JournalRecord::Hold(Hold { name: "before".into(), generation: Generation(1), until_ms: i64::MAX }),
-        committed(1, 1),
-        committed(1, 2),
-        claimed(2, 2),
-        committed(2, 3),
-        JournalRecord::Claim(Box::new(rollback)),
-        committed(3, 4),
-    ]);
-    let replayed: Vec<u64> = view
-        .tail_behind(Seq(1))
-        .iter()
-        .filter_map(|(_, item)| match item {
-            TailItem::Commit(commit) => Some(commit.seq.0),
-            TailItem::Claim(_) => None,
-        })
-        .collect();
-    assert_eq!((view.restore_point().seq(), replayed), (Seq(1), vec![2, 4]));
+fn a_rollback_restarts_from_what_was_before_and_forgets_what_came_between() {
+    // The old plan has a snapshot of commit 1 and ends with commit 2; the new one makes commits 3 and 4, and its state
+    // of commit 3 is durable.
+    let before = |until_ms: Option<i64>| {
+        let other = Claim { rollback_until_ms: until_ms, ..claim(owner(2, 0, 2), OTHER_PLAN) };
+        let pointed = |generation: u32, seq: u64, plan| {
+            let mut commit = commit(owner(generation, 0, u128::from(generation)), seq);
+            commit.snapshot = Some(pointer(seq - 1));
+            let claim = claim(owner(generation, 0, u128::from(generation)), plan);
+            commit.renewal = Some(Renewal { claim, holds: Vec::new() });
+            JournalRecord::Commit(Box::new(commit))
+        };
+        vec![
+            claimed(1, 1),
+            committed(1, 1),
+            pointed(1, 2, PLAN),
+            released(1, 2, Some(5)),
+            JournalRecord::Claim(Box::new(other)),
+            committed(2, 3),
+            pointed(2, 4, OTHER_PLAN),
+            released(2, 4, Some(6)),
+        ]
+    };
+    let replayed = |view: &JournalView| -> Vec<u64> {
+        let commits =
+            view.tail_behind(view.restore_point().seq()).iter().filter_map(|(_, item)| match item {
+                TailItem::Commit(commit) => Some(commit.seq.0),
+                TailItem::Claim(_) => None,
+            });
+        commits.collect()
+    };
+    let view = view_of(before(Some(i64::MAX)));
+    let (undone, past) = view.past().expect("it was kept");
+    assert_eq!((undone, past.restore_point().seq(), replayed(past)), (Generation(2), Seq(1), vec![2]));
+    assert_eq!((view.restore_point().seq(), replayed(&view)), (Seq(3), vec![4]), "nothing is undone yet");
+
+    let base = Base { pointer: Some(pointer(1)), through: Seq(2), undone: Generation(2) };
+    let rollback = JournalRecord::Claim(Box::new(Claim { base: Some(base), ..claim(owner(3, 0, 3), PLAN) }));
+    let whole = [before(Some(i64::MAX)), vec![rollback.clone(), committed(3, 5)]].concat();
+    let view = view_of(whole.clone());
+    assert_eq!((view.restore_point().seq(), replayed(&view)), (Seq(1), vec![2, 5]));
+    assert_eq!(view.rewound_at(8), Some(Seq(4)), "the journal goes on behind commit 4");
+    assert!(view.past().is_none(), "there is no way back from the way back");
+
+    // Who comes later finds the same in what is left of the journal.
+    let kept_from = trim::journal(&view_of(before(Some(i64::MAX))), &Defences::ALL).unwrap_or(0);
+    assert_eq!(kept_from, 2, "the commit that names the old snapshot and its plan");
+    let mut late = JournalView::default();
+    for (offset, record) in (0..).zip(whole).filter(|(offset, _)| *offset >= kept_from) {
+        late.apply(offset, record).unwrap();
+    }
+    assert_eq!((late.restore_point().seq(), replayed(&late)), (Seq(1), vec![2, 5]));
+
+    // Without the wish nothing is kept, and a Claim that wants it finds nothing to replay.
+    let mut none = view_of(before(None));
+    assert!(none.past().is_none());
+    assert_eq!(trim::journal(&none, &Defences::ALL), Some(6));
+    none.apply(8, rollback).unwrap();
+    let defences = Defences { hash_check: false, ..Defences::ALL };
+    let mut replay = Replay::new("0123abcd", unit(), defences);
+    let failed = loop {
+        match replay.next(&none) {
+            Ok(ReplayStep::UpToDate) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error),
+        }
+    };
+    assert!(matches!(failed, Some(RestoreError::JournalStart { needed: Seq(2), .. })), "{failed:?}");
+    // What was kept is kept as long as it was said, by the clock of the batches.
+    assert!(view_of(before(Some(-1))).past().is_none());
 }
 
 fn retired(generation: u32) -> JournalRecord {

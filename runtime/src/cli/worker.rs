@@ -19,6 +19,7 @@ use pipeline::manifest::SecretData;
 use pipeline::plan::Plan;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, PipelineIdentity, WorkerIndex, Writer};
+use protocol::restore::Rewind;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -200,10 +201,14 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         plan_hash: plan.hash().to_string(),
         shape: Shape { replicas: args.workers, workers_per_replica: 1, placement: Placement::Modulo },
         priors: Vec::new(),
+        rewinds: None,
+        rollback_window_ms: None,
         ports: Ports::default(),
         manifest: String::new(),
     };
     let setup = Setup {
+        rewind: None,
+        rollback_window_ms: None,
         generation: None,
         promotion: Promotion::Myself,
         ..local::setup(&plan, args.worker, args.workers)
@@ -236,6 +241,7 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
             earlier_plans.insert(plan.hash(), Arc::new(plan));
         }
     }
+    let rewind = file.rewinds.map(|undone| Rewind { undone: Generation(undone as u32), plan: plan.hash() });
     let setup = Setup {
         plan,
         earlier_plans,
@@ -248,6 +254,8 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
         worker: WorkerIndex(workers.start),
         workers: file.shape.workers(),
         prior,
+        rewind,
+        rollback_window_ms: file.rollback_window_ms,
         promotion: Promotion::Operator,
         defences: protocol::defences::Defences::ALL,
     };

@@ -1,10 +1,12 @@
 //! Claims: their transaction, and what each says of the inputs of a unit: topics, their ids, and where partitions without
 //! a position start.
 
+use super::Now;
 use super::error::WorkerError;
 use super::heritage::{awaits_cuts, headers, heritage, position_before};
-use super::journals::lineage;
+use super::journals::{lineage, plan_before};
 use super::life::{Life, Stop, write_journal};
+use super::rewind::{base, reprocess};
 use super::setup::{Environment, SEMANTICS, Setup, Surroundings};
 use super::unit::Member;
 use crate::topology::{partitions_of, repartition_name, source_topic};
@@ -52,12 +54,13 @@ impl<Io: KafkaIo> Life<Io> {
         setup: &Setup,
         environment: &mut E,
         orders: &[ClaimOrder],
+        now: Now,
     ) -> Result<Option<bool>, Stop> {
         if !self.claims_in_flight {
             if awaits_cuts(setup, &self.surroundings, &self.journals, &self.members) {
                 return Ok(None);
             }
-            let claims = self.claims(setup, environment, orders)?;
+            let claims = self.claims(setup, environment, orders, now)?;
             match self.write_claims(&claims) {
                 Ok(()) => self.claims_in_flight = true,
                 Err(error) if error.is_refusal() => return Err(WorkerError::Write(error).into()),
@@ -80,6 +83,7 @@ impl<Io: KafkaIo> Life<Io> {
         setup: &Setup,
         environment: &mut E,
         orders: &[ClaimOrder],
+        now: Now,
     ) -> Result<Vec<(usize, JournalRecord)>, Stop> {
         if self.lineage.is_none() {
             let lineage = lineage(&self.journals, self.me.owner.generation(), self.me.plan);
@@ -95,10 +99,19 @@ impl<Io: KafkaIo> Life<Io> {
             let claim = match self.members.iter().find(|member| member.slot == slot) {
                 Some(member) => {
                     let heritage = heritage(setup, surroundings, &self.journals, member)?;
-                    common.claim(environment, &mut self.io, member, *order, heritage)?
+                    let claim = common.claim(environment, &mut self.io, member, *order, heritage)?;
+                    let reprocess = reprocess(setup, surroundings, &self.journals, member, &claim.inputs);
+                    Claim { base: base(setup, member), reprocess, ..claim }
                 }
                 None => common.retired(*order),
             };
+            let in_force = self.journals[slot].ownership(&self.members).in_force();
+            let changes = setup.rewind.is_none()
+                && in_force != Some(me.plan)
+                && plan_before(&self.journals, me.plan).is_some();
+            let window_ms = setup.rollback_window_ms.filter(|_| changes);
+            let rollback_until_ms = window_ms.map(|window_ms| now.wall_ms + window_ms);
+            let claim = Claim { rollback_until_ms, ..claim };
             claims.push((slot, JournalRecord::Claim(Box::new(claim))));
         }
         Ok(claims)
@@ -165,6 +178,8 @@ impl Common<'_> {
             resume: order.resume,
             retired: true,
             base: None,
+            reprocess: None,
+            rollback_until_ms: None,
             heritage: None,
             secrets: self.setup.plan.secrets_hash(),
             inputs: Vec::new(),

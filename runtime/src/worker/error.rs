@@ -8,7 +8,7 @@ use pipeline::unit::{
     BlockError, BuildError, MigrateError, RestoreError as StateError, SnapshotError as TakeError,
 };
 use protocol::format::DecodeError;
-use protocol::identity::UnitId;
+use protocol::identity::{Generation, UnitId};
 use protocol::journal::ownership::SequenceBroken;
 use protocol::restore::RestoreError;
 
@@ -65,6 +65,16 @@ pub enum WorkerError {
     /// The journal, or what it points to, cannot give back the state.
     #[error(transparent)]
     Restore(RestoreError),
+    /// A rollback whose state before is gone.
+    #[error(
+        "{unit}: what was before generation {undone} is not kept any more, so there is no way back to it; change the pipeline instead"
+    )]
+    PastNotKept {
+        /// Of which unit.
+        unit: UnitId,
+        /// Whose change of plan was to be taken back.
+        undone: Generation,
+    },
     /// A journal that no correct writer could have written.
     #[error("journal of {unit} is broken")]
     Journal {

@@ -34,7 +34,9 @@ impl<Io: KafkaIo> Life<Io> {
         if !unknown.is_empty() {
             return Err(Stop::Stages(unknown));
         }
-        check_plan(setup, before)?;
+        if setup.rewind.is_none() {
+            check_plan(setup, before)?;
+        }
         self.others = Some((others.clone(), before));
         Ok(())
     }
@@ -62,7 +64,8 @@ pub fn heritage(
 ) -> Result<Option<Heritage>, WorkerError> {
     let mine = setup.plan.hash();
     let in_force = member.view.ownership().in_force();
-    if in_force == Some(mine) {
+    // Who goes back has its own state of before.
+    if in_force == Some(mine) || setup.rewind.is_some() {
         return Ok(None);
     }
     let before = plan_before(journals, mine);
@@ -94,6 +97,9 @@ pub fn awaits_cuts(
     journals: &[Journal],
     members: &[Member],
 ) -> bool {
+    if setup.rewind.is_some() {
+        return false;
+    }
     let Some(hash) = plan_before(journals, setup.plan.hash()) else { return false };
     let Some(plan) = setup.plan_of(hash) else { return false };
     let before = surroundings.topology_of(plan);

@@ -1,15 +1,20 @@
 //! The journals as they are read: every one of the pipeline, because ownership is decided over all of them; those of the
 //! own units with everything that a replay needs.
 
+mod course;
+
+pub use course::Course;
+
 use super::error::WorkerError;
 use super::unit::Member;
 use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use protocol::going_live::JournalFacts;
-use protocol::identity::{Generation, Lineage};
+use protocol::identity::{DrainId, Generation, Lineage};
 use protocol::journal::ownership::Lock;
-use protocol::journal::record::{Cut, JournalRecord};
+use protocol::journal::record::{Claim, ClaimedInput, Cut, InputPartition, JournalRecord};
 use protocol::journal::{Head, Ownership};
+use protocol::restore::{Rewind, carry_over};
 use protocol::snapshot::SnapshotPointer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +43,16 @@ pub struct Journal {
     inherits: bool,
     /// It belongs to a unit that this worker keeps others out of.
     retires: bool,
+    /// The way since the newest change of plan, and until when it may be taken back, by the clock of the batches.
+    course: Option<(Course, i64)>,
+    /// What the unit processes again, by the name of its `End`s.
+    reprocess: Option<DrainId>,
+    /// What it processed again last.
+    reprocessed: Option<DrainId>,
+    /// The newest batch clock.
+    clock_ms: i64,
+    /// Inputs and positions of the unit.
+    stands: (Vec<ClaimedInput>, BTreeMap<InputPartition, i64>),
 }
 
 /// What a record says of the plans before, besides what the fold keeps.
@@ -64,6 +79,11 @@ impl Journal {
             cut: None,
             inherits: false,
             retires: false,
+            course: None,
+            reprocess: None,
+            reprocessed: None,
+            clock_ms: i64::MIN,
+            stands: Default::default(),
         }
     }
 
@@ -89,6 +109,11 @@ impl Journal {
             self.note_durable(&record, before.0);
             self.note_lineage(&record);
             let note = Note::of(&record);
+            let claim = match &record {
+                JournalRecord::Claim(claim) => Some(claim.clone()),
+                _ => None,
+            };
+            self.note_progress(&record);
             let folded = match self.member {
                 Some(at) => members[at].view.apply(offset, record),
                 None => self.ownership.apply(&Head::from(&record)),
@@ -98,6 +123,10 @@ impl Journal {
                 source,
             })?;
             self.note(note, before, members);
+            if let Some(claim) = claim.filter(|claim| self.ownership(members).in_force() == Some(claim.plan))
+            {
+                self.note_claim(&claim, before.1);
+            }
         }
         if let Some(next) = batch.next_offset() {
             self.read_to = Some(self.read_to.map_or(next, |known| known.max(next)));
@@ -122,6 +151,53 @@ impl Journal {
             JournalRecord::Unhold { name } => drop(self.holds.remove(name)),
             _ => {}
         }
+    }
+
+    /// How far the unit comes.
+    fn note_progress(&mut self, record: &JournalRecord) {
+        match record {
+            JournalRecord::Commit(commit) => {
+                self.clock_ms = self.clock_ms.max(commit.clock_ms);
+                self.stands.1 = commit.positions.iter().copied().collect();
+                self.course.take_if(|(_, until_ms)| *until_ms < self.clock_ms);
+                if let Some((course, _)) = &mut self.course {
+                    course.commit(commit);
+                }
+                if let Some(renewal) = &commit.renewal {
+                    self.stands.0.clone_from(&renewal.claim.inputs);
+                    self.reprocess = renewal.claim.reprocess.as_ref().map(|reprocess| reprocess.id);
+                }
+            }
+            JournalRecord::Reprocessed(done) => {
+                self.reprocess.take_if(|id| *id == done.id);
+                self.reprocessed = Some(done.id);
+            }
+            _ => {}
+        }
+    }
+
+    /// A Claim came in force, after one with the plan `before`.
+    fn note_claim(&mut self, claim: &Claim, before: Option<PlanHash>) {
+        let said = claim.reprocess.as_ref().map(|reprocess| reprocess.id);
+        let pending = self.reprocess.filter(|_| before == Some(claim.plan));
+        self.reprocess = pending.or(said.filter(|id| self.reprocessed != Some(*id)));
+        let (inputs, positions) = &self.stands;
+        self.stands = (claim.inputs.clone(), carry_over(inputs, positions, &claim.inputs));
+        if before != Some(claim.plan) {
+            self.course = claim
+                .rollback_until_ms
+                .map(|until_ms| (Course::behind(claim, self.stands.1.clone()), until_ms));
+        }
+    }
+
+    /// The way since a generation, or a later one, changed the plan.
+    pub fn course(&self, since: Generation) -> Option<&Course> {
+        self.course.as_ref().map(|(course, _)| course).filter(|course| course.since() >= since)
+    }
+
+    /// True while the change of plan may be taken back: then nothing is deleted that stood there before.
+    fn may_be_undone(&self) -> bool {
+        self.course.as_ref().is_some_and(|(_, until_ms)| *until_ms >= self.clock_ms)
     }
 
     fn note_lineage(&mut self, record: &JournalRecord) {
@@ -203,7 +279,7 @@ impl Journal {
             ownership: self.ownership(members),
             read_to: self.read_to.filter(|_| self.ended),
             replayed: match self.member {
-                Some(at) => members[at].replay.replayed(),
+                Some(at) => members[at].replayed(),
                 // A unit that is only kept closed has no state.
                 None => self.retires.then(|| self.ownership.seq()),
             },
@@ -257,7 +333,18 @@ pub fn all_left(journals: &[Journal], members: &[Member], lineage: Lineage) -> b
         let claimed = journal.lineage.is_some_and(|(_, _, claimed)| claimed == lineage);
         let ownership = journal.ownership(members);
         let empty = ownership.seq().0 == 0 || ownership.is_retired();
-        claimed && journal.holds.is_empty() && (empty || journal.durable == Some(lineage))
+        claimed
+            && journal.holds.is_empty()
+            && !journal.may_be_undone()
+            && (empty || journal.durable == Some(lineage))
+    })
+}
+
+/// True while a unit somewhere still processes again what a rollback gave it, or has not even begun: nobody reads on
+/// meanwhile, so that everything behind it comes after everything that is suppressed.
+pub fn is_reprocessed_elsewhere(journals: &[Journal], members: &[Member], rewind: Option<&Rewind>) -> bool {
+    journals.iter().any(|journal| {
+        journal.reprocess.is_some() || rewind.is_some_and(|rewind| rewind.is_open(journal.ownership(members)))
     })
 }
 
@@ -298,6 +385,8 @@ mod tests {
             resume: None,
             retired: false,
             base: None,
+            reprocess: None,
+            rollback_until_ms: None,
             heritage: None,
             secrets: None,
             inputs: Vec::new(),
@@ -378,7 +467,7 @@ mod tests {
         assert!(!with(&[JournalRecord::Hold(hold()), durable()]));
         assert!(!with(&[commit(2, 2, Some(vec![hold()]))]), "a renewal repeats open holds");
         assert!(with(&[JournalRecord::Hold(hold()), JournalRecord::Unhold { name: "h".into() }, durable()]));
-        let base = Base { pointer: None, through: Seq(2) };
+        let base = Base { pointer: None, through: Seq(2), undone: Generation(2) };
         let rolled_back = JournalRecord::Claim(Box::new(Claim { base: Some(base), ..claim(2) }));
         assert!(!with(&[durable(), rolled_back]));
     }

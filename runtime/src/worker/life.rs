@@ -331,7 +331,7 @@ impl<Io: KafkaIo> Life<Io> {
         let event = match action {
             Action::Follow(_) => return Ok(()),
             Action::Initialise => known(self.initialise(), Event::Initialised)?,
-            Action::Claim(orders) => match self.claim(setup, environment, &orders)? {
+            Action::Claim(orders) => match self.claim(setup, environment, &orders, now)? {
                 Some(committed) => Event::Claimed { committed, now_ms: now.monotonic_ms },
                 None => return Ok(()),
             },

@@ -9,9 +9,11 @@ mod write;
 mod snapshots;
 mod trim;
 mod drain;
+mod reprocess;
 mod report;
 
 use super::error::WorkerError;
+use super::journals::is_reprocessed_elsewhere;
 use super::life::{Life, Stop};
 use super::measure::Behind;
 use super::setup::{Environment, Setup};
@@ -26,6 +28,7 @@ use drain::OwedCut;
 use pipeline::effect::Effects;
 use protocol::commit::{CommitPermit, Due, GoBack, InFlight, Live, Outcome, Standing, Timing, UnitStart};
 use protocol::going_live::{LiveGrant, Slot};
+use reprocess::{Reprocessing, is_suppressed, uncounted};
 use snapshots::{Failing, Upload, is_behind};
 use sources::{Source, sources};
 use std::borrow::Cow;
@@ -72,6 +75,7 @@ pub struct LiveState {
     counting: Counting,
     stopwatch: Stopwatch,
     stopping: bool,
+    reprocessing: Reprocessing,
 }
 
 impl LiveState {
@@ -102,10 +106,16 @@ impl LiveState {
                 seq: member.view.ownership().seq(),
                 positions,
                 clock_ms: member.view.clock_ms(),
-                migrated: member.migrated,
+                // The state is of before the Claim: the first act is a snapshot.
+                migrated: member.migrated || claim.base.is_some(),
             });
             channels.extend(sources(setup, index, member, inputs, now));
         }
+        let held = is_reprocessed_elsewhere(&life.journals, &life.members, setup.rewind.as_ref());
+        let ways = starts.iter().filter_map(|start| {
+            Some((start.slot, start.claim.reprocess.as_ref()?, start.positions.as_slice()))
+        });
+        let reprocessing = Reprocessing::new(held, ways);
         let (mut live, permit) = Live::new(grant, timing, setup.defences, starts, now.monotonic_ms);
         for member in life.members.iter().filter(|member| is_behind(member, timing.snapshot_interval_ms)) {
             live.force_snapshot(member.slot as Slot);
@@ -130,6 +140,7 @@ impl LiveState {
             counting: Counting::default(),
             stopwatch: Stopwatch::default(),
             stopping: false,
+            reprocessing,
         })
     }
 
@@ -146,6 +157,7 @@ impl LiveState {
         self.stopping |= intents.stop;
         let mut moved = self.outcome(life, environment, now, Duration::ZERO)?;
         moved |= self.read(life, setup, environment, now, wait)?;
+        moved |= self.reprocess(life, setup, now)?;
         moved |= self.ticks(life, setup, environment, now)?;
         self.resumes(life, intents)?;
         self.drains(life, setup, intents);
@@ -194,7 +206,12 @@ impl LiveState {
     }
 
     fn keep(&mut self, setup: &Setup, member: &mut Member, effects: Effects) {
-        self.counting.made(&effects, &setup.plan.stage(member.stage).nodes);
+        let nodes = &setup.plan.stage(member.stage).nodes;
+        if is_suppressed(&self.live, member.slot as Slot) {
+            self.counting.made(&uncounted(&effects), nodes);
+        } else {
+            self.counting.made(&effects, nodes);
+        }
         self.live.emitted(member.slot as Slot, &effects);
         member.dirty = true;
         if !effects.is_empty() {

@@ -13,6 +13,7 @@ use protocol::going_live::Promotion;
 use protocol::identity::{
     Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer,
 };
+use protocol::restore::Rewind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,10 @@ pub struct Setup {
     pub workers: u32,
     /// Every id of earlier generations.
     pub prior: Vec<Writer>,
+    /// The change of plan that this generation takes back, to its own plan.
+    pub rewind: Option<Rewind>,
+    /// How long the state before a change of the plan is kept, in milliseconds; none is not at all.
+    pub rollback_window_ms: Option<i64>,
     /// Who decides when it goes live.
     pub promotion: Promotion,
     /// All on, but for tests that look for the harm.

@@ -14,10 +14,10 @@ use pipeline::record::RecordBatch;
 use pipeline::unit::{Channel, Predecessor, Tick, Topology, Unit};
 use protocol::block::Envelope;
 use protocol::drain::Ends;
-use protocol::identity::UnitId;
+use protocol::identity::{Seq, UnitId};
 use protocol::journal::JournalView;
 use protocol::journal::record::{Claim, ClaimedInput, InputPartition};
-use protocol::restore::{Replay, ReplayStep};
+use protocol::restore::{Replay, ReplayStep, Rewind};
 use protocol::schedule::OutputHash;
 use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Member {
     pub dirty: bool,
     /// Snapshots that were loaded or taken, and that the journal may point to.
     pub kept: Kept,
+    /// The change of plan that is taken back.
+    pub rewind: Option<Rewind>,
 }
 
 /// The engine under the plan that it follows now.
@@ -67,7 +69,7 @@ impl Member {
         Self {
             slot,
             stage,
-            replay: Replay::new(&setup.identity.uid8, id.clone(), setup.defences),
+            replay: Replay::new(&setup.identity.uid8, id.clone(), setup.defences).rewinding(setup.rewind),
             id,
             view: JournalView::default(),
             engine: None,
@@ -77,12 +79,24 @@ impl Member {
             pending: Vec::new(),
             dirty: false,
             kept: Kept::default(),
+            rewind: setup.rewind,
         }
     }
 
     /// Whose its snapshots are.
     pub fn shard(&self, topology: &Topology) -> Shard {
         Shard { stage: self.id.stage.to_string(), unit: self.id.index, units: topology.units(self.stage) }
+    }
+
+    /// The last commit that its state has taken in, as far as there is something to take in: on the way back from a change
+    /// of plan that is all, once the state before it is there.
+    pub fn replayed(&self) -> Option<Seq> {
+        let replayed = self.replay.replayed()?;
+        let past = self.rewind.and_then(|rewind| rewind.past(&self.view));
+        match past {
+            Some(past) if past.ownership().seq() == replayed => Some(self.view.ownership().seq()),
+            _ => Some(replayed),
+        }
     }
 
     /// True when its newest durable state was written by this plan, or nobody had any state here: no restore follows another.
@@ -118,6 +132,13 @@ impl Member {
     ) -> Result<Option<Vec<(InputPartition, i64)>>, WorkerError> {
         let mut assign = None;
         self.hungry = false;
+        if let Some(rewind) = self.rewind
+            && let Some(in_force) = self.view.ownership().in_force()
+            && in_force != rewind.plan
+            && rewind.past(&self.view).is_none()
+        {
+            return Err(WorkerError::PastNotKept { unit: self.id.clone(), undone: rewind.undone });
+        }
         loop {
             let step = self.replay.next(&self.view).map_err(WorkerError::Restore)?;
             match step {

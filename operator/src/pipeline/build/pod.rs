@@ -41,7 +41,7 @@ pub(super) fn template(
     settings: &Settings,
 ) -> PodTemplateSpec {
     let name = observed.name();
-    let spec = &observed.pipeline.spec;
+    let spec = &*desired.spec;
     let mut pod_labels = spec.pod_labels.clone();
     pod_labels.extend(labels(&name));
     pod_labels.insert(GENERATION_LABEL.to_owned(), number.to_string());

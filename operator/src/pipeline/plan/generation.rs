@@ -43,7 +43,8 @@ impl Planner<'_> {
     pub(super) fn next_generation(&mut self, desired: &Desired) {
         let number = self.next_number();
         self.intent.priors = self.priors();
-        self.intent.generation = Some(number);
+        let before = self.intent.generation.replace(number).filter(|_| self.intent.promoted);
+        self.put_on_probation(number, before, &desired.plan_hash);
         self.intent.promoted = false;
         self.take_revision(&desired.revision_hash, &desired.plan_hash);
     }

@@ -24,10 +24,11 @@ impl Planner<'_> {
         let hands_over = |old: &Generation| {
             !old.is_overtaken() && (old.is_live() || old.is_alive() && !old.is_in_trouble())
         };
-        desired.handover && works && self.observed.generation(number).is_some_and(hands_over)
+        let takes_back = self.rolls_back(number) && !self.stopped(number);
+        desired.handover && works && (takes_back || self.observed.generation(number).is_some_and(hands_over))
     }
 
-    fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
+    pub(super) fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
         let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
         facts.is_some_and(|facts| facts.file.plan_hash == desired.plan_hash)
     }
@@ -35,6 +36,7 @@ impl Planner<'_> {
     /// The next generation is named, and its pods start.
     pub(super) fn hand_over(&mut self, number: u64, desired: &Desired) -> Phase {
         let kind = match self.kind_of_change(number, desired) {
+            _ if self.rolls_back(number) => TransitionKind::Rollback,
             TransitionKind::Scale => TransitionKind::Scale,
             _ => TransitionKind::Handover,
         };
@@ -79,7 +81,7 @@ impl Planner<'_> {
         }
         // Another plan claims only what the old pods have finished.
         let old = self.observed.generation(number);
-        if old.is_some_and(Generation::is_live) {
+        if old.is_some_and(Generation::is_live) || self.rolls_back(number) {
             self.enter(TransitionStep::Draining);
             return self.change_over(successor);
         }
@@ -111,13 +113,15 @@ impl Planner<'_> {
             old.is_some_and(|old| old.every_unit(|unit| good.contains(&unit.state) && of_drain(unit)))
         };
         let released = left(&[UnitState::Released, UnitState::Cut]);
+        // What is taken back does not get another chance.
+        let last = self.rolls_back(number);
         // Units that take over from others wait until the state of those is durable.
         let patience = if left(&[UnitState::Cut]) { CLAIM_SECONDS } else { CUT_SECONDS };
-        if released && self.late_by(patience) {
+        if !last && released && self.late_by(patience) {
             return self.roll_back(successor, true);
         }
         // Nobody is left who could finish: that is no fault of the successor.
-        if !released && self.late() && !old.is_some_and(Generation::is_alive) {
+        if !last && !released && self.late() && !old.is_some_and(Generation::is_alive) {
             return self.roll_back(successor, false);
         }
         // In this order: who may claim waits for who finishes.
@@ -129,8 +133,9 @@ impl Planner<'_> {
     /// The successor is the generation of the intent from now on.
     fn succeed(&mut self, successor: u64) {
         let facts = self.observed.generation(successor).and_then(|next| next.facts.as_ref());
-        self.intent.generation = Some(successor);
+        let before = self.intent.generation.replace(successor);
         if let Some(facts) = facts {
+            self.put_on_probation(successor, before, &facts.file.plan_hash);
             self.take_revision(&facts.revision_hash, &facts.file.plan_hash);
         }
         if let Some(transition) = self.intent.transition.as_mut() {
@@ -154,7 +159,7 @@ impl Planner<'_> {
             let why =
                 problem.map_or("it does not say why; see the events of its pods", |problem| &problem.message);
             let message = bounded_message(format!("generation {successor} could not take over: {why}"));
-            RolledBack { generation: successor, hash: desired.attempt_hash.clone(), message }
+            RolledBack { generation: successor, to: None, hash: desired.attempt_hash.clone(), message }
         });
         self.begin(TransitionKind::Resume, TransitionStep::Promoting);
         self.intent.rolled_back = rolled_back;

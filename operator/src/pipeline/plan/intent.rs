@@ -1,7 +1,7 @@
 //! The part of the status that is the journal: what the operator is about to do, written before it is done.
 
 use crds::StreamPipelineStatus;
-use crds::pipeline::{Drained, HistoryEntry, Prior, RolledBack, Transition};
+use crds::pipeline::{Drained, HistoryEntry, Prior, Probation, RolledBack, Transition};
 
 /// What the operator is about to do.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -20,7 +20,9 @@ pub struct Intent {
     pub transition: Option<Transition>,
     /// The drain whose cuts are the newest records of all journals.
     pub drained: Option<Drained>,
-    /// What was wanted and could not take over.
+    /// The change that is watched.
+    pub probation: Option<Probation>,
+    /// What was wanted and did not work.
     pub rolled_back: Option<RolledBack>,
     /// Whose workers the newest generation has to fence.
     pub priors: Vec<Prior>,
@@ -39,6 +41,7 @@ impl Intent {
             plan_hash: status.plan_hash.clone(),
             transition: status.transition.clone(),
             drained: status.drained.clone(),
+            probation: status.probation.clone(),
             rolled_back: status.rolled_back.clone(),
             priors: status.priors.clone(),
             history: status.history.clone(),
@@ -54,6 +57,7 @@ impl Intent {
         status.plan_hash.clone_from(&self.plan_hash);
         status.transition.clone_from(&self.transition);
         status.drained.clone_from(&self.drained);
+        status.probation.clone_from(&self.probation);
         status.rolled_back.clone_from(&self.rolled_back);
         status.priors.clone_from(&self.priors);
         status.history.clone_from(&self.history);

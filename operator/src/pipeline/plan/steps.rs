@@ -138,6 +138,9 @@ impl Planner<'_> {
             return self.take_back(successor);
         }
         if self.current().is_some_and(Generation::is_live) {
+            if self.is_reprocessing() {
+                return Phase::Changing;
+            }
             self.intent.transition = None;
             return self.settle();
         }

@@ -97,7 +97,13 @@ fn running(facts: &Facts<'_>, pods: &[PodSeen]) -> Verdict {
     let not_live = pods.iter().filter(|pod| !pod.live()).filter_map(|pod| rest(pod, &is_live));
     let not_live: Vec<String> = not_live.collect();
     if not_live.is_empty() && pods.len() == wanted {
-        return Verdict::new(Kind::Ready, true, Reason::Running, what_is_live(pods));
+        let probation = facts.decision.intent.probation.as_ref();
+        let watched = probation.and_then(|probation| {
+            let until = probation.until.as_ref()?;
+            Some(format!("; generation {} is on probation until {}", probation.generation, until.0))
+        });
+        let message = what_is_live(pods) + &watched.unwrap_or_default();
+        return Verdict::new(Kind::Ready, true, Reason::Running, message);
     }
     let missing = wanted.saturating_sub(pods.len());
     let message = format!("waits for pods to go on: {}", named(&not_live, missing));
@@ -137,6 +143,7 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         }
         (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
+        (TransitionKind::Rollback, _) => Reason::RollingBack,
         (TransitionKind::Handover, _) => Reason::HandingOver,
         (TransitionKind::Resume, _) if facts.decision.intent.rolled_back.is_some() => Reason::RollingBack,
         (
@@ -202,7 +209,11 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         }
         None => alone(transition.step, number, pods, wanted),
     };
-    if late(facts) { format!("{text}; this takes longer than expected") } else { text }
+    let text = match &intent.rolled_back {
+        Some(back) if transition.kind == TransitionKind::Rollback => format!("{}; {text}", back.message),
+        _ => text,
+    };
+    if late(facts) { bounded_message(format!("{text}; this takes longer than expected")) } else { text }
 }
 
 /// One generation takes over from another that works.
@@ -245,11 +256,21 @@ fn alone(step: TransitionStep, number: u64, pods: &[PodSeen], wanted: usize) -> 
         TransitionStep::StandingBy | TransitionStep::Starting => {
             format!("waits for pods of generation {number} to start and to restore: {}", side.named(&is_near))
         }
-        TransitionStep::Promoting => {
-            format!("waits for pods of generation {number} to take over: {}", side.named(&is_live))
-        }
+        TransitionStep::Promoting => match (side.rest(&is_live), reprocessing(pods)) {
+            (None, units) if units > 0 => format!(
+                "generation {number} processes again what was processed after the change, without giving it out: {} left",
+                counted(units, "unit")
+            ),
+            _ => format!("waits for pods of generation {number} to take over: {}", side.named(&is_live)),
+        },
         TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
     }
+}
+
+/// Units that process again what a change that was taken back has processed.
+fn reprocessing(pods: &[PodSeen]) -> usize {
+    let units = pods.iter().filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.units);
+    units.filter(|unit| unit.reprocessing).count()
 }
 
 /// What is left to do in a pod, if anything is.

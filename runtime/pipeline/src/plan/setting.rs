@@ -9,6 +9,7 @@ use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec};
 pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Problems) -> Settings {
     let checkpoint = spec.checkpoint.as_ref();
     let interval = checkpoint.and_then(|checkpoint| checkpoint.interval.as_ref());
+    let strategy = spec.update_strategy.as_ref();
     let storage = checkpoint.and_then(|checkpoint| checkpoint.storage.as_ref());
     if spec.size.is_some() && spec.resources.is_some() {
         problems.add(ProblemKind::Union, &at.field("resources"), "`size` and `resources` exclude each other");
@@ -37,6 +38,13 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
         start_from: start_from(spec.start_from.as_ref(), &at.field("startFrom"), problems)
             .unwrap_or(StartFrom::Earliest),
         suspend: spec.suspend.unwrap_or(false),
+        probation_ms: duration(
+            strategy.and_then(|strategy| strategy.probation.as_ref()),
+            defaults::PROBATION,
+            &at.field("updateStrategy").field("probation"),
+            problems,
+        ),
+        auto_rollback: strategy.and_then(|strategy| strategy.auto_rollback).unwrap_or(true),
     }
 }
 

@@ -51,6 +51,8 @@ pub const IDLE_COMMIT_INTERVAL_MS: i64 = 5 * SECOND;
 /// Time between snapshots.
 pub const CHECKPOINT_INTERVAL: DurationSetting =
     duration("checkpoint.interval", Some(60 * SECOND), 5 * SECOND, HOUR);
+/// How long a change of the plan is watched.
+pub const PROBATION: DurationSetting = duration("updateStrategy.probation", Some(2 * MINUTE), 0, HOUR);
 /// Pods.
 pub const REPLICAS: NumberSetting = NumberSetting { field: "replicas", default: Some(1), min: 1, max: 1_000 };
 /// Units of a stage.
@@ -144,6 +146,8 @@ pub fn table() -> Vec<Row> {
         row("deliveryGuarantee", "ExactlyOnce".to_owned(), String::new()),
         row("startFrom", "Earliest".to_owned(), String::new()),
         row("updateStrategy.type", "Handover".to_owned(), String::new()),
+        plain(PROBATION, format!("{}; `0s` is off", at_most(PROBATION))),
+        row("updateStrategy.autoRollback", "true".to_owned(), String::new()),
         row("name", String::new(), format!("≤ {NAME_LENGTH_MAX}, DNS label")),
         row("sources", String::new(), format!("1–{SOURCES_MAX}")),
         row("steps", String::new(), format!("≤ {STEPS_MAX}")),

@@ -1,5 +1,6 @@
 //! The pods of a pipeline: their size and where they run. None of it changes what the pipeline computes.
 
+use super::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,13 +104,21 @@ pub enum WhenUnsatisfiable {
 }
 
 /// How a change of the pipeline replaces its pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateStrategy {
     /// `Handover`, the default: new pods restore beside the old ones, which work, and take over from one commit to the next.
     /// They need room for both. `Recreate`: the old pods finish and save their state, then new ones start from it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<UpdateType>,
+    /// How long a change of what the pipeline does is watched after it has taken over, from `0s` to `1h`; the default is
+    /// `2m`. As long as it lasts the state of before is kept for a rollback. `0s` watches and keeps nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probation: Option<Duration>,
+    /// Whether a change that does not work in its probation is taken back: its pods restart, its commits do not advance, or
+    /// it makes dead letters where the version before did not. The default is `true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_rollback: Option<bool>,
 }
 
 /// The ways to replace pods.

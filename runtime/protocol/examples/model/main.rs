@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         }
     }
     if arguments.has("--mutants") {
-        let modelled = Defences::EACH.iter().filter(|defence| defence.shown != Shown::Test);
+        let modelled = Defences::EACH
+            .iter()
+            .filter(|defence| matches!(defence.shown, Shown::Model | Shown::ModelAndSimulation));
         for defence in modelled.filter(|defence| arguments.chosen(defence.name)) {
             good &= kills(defence, &arguments);
             runs += 1;

@@ -4,7 +4,8 @@ use super::SCHEDULE_ENTRIES_MAX;
 use crate::going_live::Slot;
 use crate::identity::{DrainId, Owner, Seq, UnitId};
 use crate::journal::record::{
-    Claim, Commit, Hold, InputPartition, JournalRecord, Released, Renewal, SinkProgress,
+    Claim, Commit, Hold, InputPartition, JournalRecord, Released, Renewal, Reprocess, Reprocessed,
+    SinkProgress,
 };
 use crate::schedule::{BatchHash, OutputHash, Scheduled, ScheduledBatch};
 use crate::snapshot::{SnapshotHeader, SnapshotPointer};
@@ -100,6 +101,8 @@ pub(super) struct LiveUnit {
     unsaved: bool,
     standing: Standing,
     drain: Option<DrainId>,
+    /// Everything that was to be processed again is.
+    reprocessed: bool,
 }
 
 impl LiveUnit {
@@ -121,6 +124,7 @@ impl LiveUnit {
             unsaved: start.seq > Seq(0),
             standing: Standing::Running,
             drain: None,
+            reprocessed: false,
             start,
         }
     }
@@ -198,9 +202,18 @@ impl LiveUnit {
         }
     }
 
+    pub fn reprocess(&self) -> Option<&Reprocess> {
+        self.start.claim.reprocess.as_ref()
+    }
+
+    pub fn reprocessed(&mut self) {
+        self.reprocessed = self.start.claim.reprocess.is_some();
+    }
+
     pub fn urgency(&self) -> Urgency {
         let stored = matches!(self.upload, Upload::Stored(_));
-        if self.standing == Standing::Leaving || self.schedule.len() >= SCHEDULE_ENTRIES_MAX {
+        let full = self.schedule.len() >= SCHEDULE_ENTRIES_MAX;
+        if self.standing == Standing::Leaving || self.reprocessed || full {
             Urgency::Now
         } else if matches!(self.standing, Standing::Released(_)) {
             Urgency::Clean
@@ -235,6 +248,11 @@ impl LiveUnit {
         if self.is_dirty() {
             records.push(JournalRecord::Commit(Box::new(self.commit_record(owner, wall_ms))));
         }
+        if std::mem::take(&mut self.reprocessed)
+            && let Some(Reprocess { id, .. }) = self.start.claim.reprocess.take()
+        {
+            records.push(JournalRecord::Reprocessed(Reprocessed { owner, id }));
+        }
         if self.standing == Standing::Leaving {
             self.standing = Standing::Released(self.drain);
             records.push(JournalRecord::Released(Released { owner, seq: self.seq, drain: self.drain }));
@@ -254,7 +272,13 @@ impl LiveUnit {
             }
         };
         let renewal = snapshot.as_ref().map(|_| Renewal {
-            claim: Claim { resume: None, base: None, heritage: None, ..self.start.claim.clone() },
+            claim: Claim {
+                resume: None,
+                base: None,
+                heritage: None,
+                rollback_until_ms: None,
+                ..self.start.claim.clone()
+            },
             holds: self.holds.clone(),
         });
         self.output_bytes = 0;

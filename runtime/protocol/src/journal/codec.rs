@@ -2,8 +2,8 @@
 //! to an error.
 
 use super::record::{
-    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Released, Renewal,
-    SinkProgress,
+    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Leg, Released,
+    Renewal, Reprocess, Reprocessed, SinkProgress,
 };
 use crate::format::{DecodeError, Decoder, Encoder, Magic};
 use crate::identity::{
@@ -21,6 +21,7 @@ const HOLD: u8 = 3;
 const UNHOLD: u8 = 4;
 const RELEASED: u8 = 5;
 const CUT: u8 = 6;
+const REPROCESSED: u8 = 7;
 
 impl JournalRecord {
     /// The value of the Kafka record.
@@ -35,6 +36,10 @@ impl JournalRecord {
             }
             Self::Released(released) => write_released(out.byte(RELEASED), released),
             Self::Cut(cut) => write_cut(out.byte(CUT), cut),
+            Self::Reprocessed(done) => {
+                write_owner(out.byte(REPROCESSED), &done.owner);
+                out.number(done.id.0);
+            }
         }
         out.finish()
     }
@@ -49,6 +54,10 @@ impl JournalRecord {
             UNHOLD => Self::Unhold { name: from.text("name")?.to_owned() },
             RELEASED => Self::Released(read_released(&mut from)?),
             CUT => Self::Cut(read_cut(&mut from)?),
+            REPROCESSED => Self::Reprocessed(Reprocessed {
+                owner: read_owner(&mut from)?,
+                id: DrainId(from.number("reprocessed")?),
+            }),
             _ => return Err(from.damaged("kind")),
         };
         from.end()?;
@@ -140,6 +149,7 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
     });
     out.option(claim.base.as_ref(), |out, base| {
         out.option(base.pointer.as_ref(), write_pointer).number(base.through.0);
+        out.number(u64::from(base.undone.0));
     });
     out.option(claim.heritage.as_ref(), |out, heritage| {
         out.plan(heritage.plan).list(&heritage.units, |out, (unit, pointer)| {
@@ -153,6 +163,15 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
     });
     out.option(claim.secrets, |out, secrets| {
         out.secrets(secrets);
+    });
+    out.option(claim.reprocess.as_ref(), |out, reprocess| {
+        out.number(reprocess.id.0).list(&reprocess.legs, |out, leg| {
+            write_positions(out, &leg.until);
+            out.list(&leg.ticks, |out, tick| schedule::write_tick(out, *tick));
+        });
+    });
+    out.option(claim.rollback_until_ms, |out, until_ms| {
+        out.signed(until_ms);
     });
 }
 
@@ -173,6 +192,10 @@ fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
             Ok(Base {
                 pointer: from.option("base pointer", read_pointer)?,
                 through: Seq(from.number("base seq")?),
+                undone: match from.version() {
+                    1 | 2 => Generation::default(),
+                    _ => Generation(from.number32("undone generation")?),
+                },
             })
         })?,
         heritage: from.option("heritage", |from| {
@@ -191,6 +214,23 @@ fn read_claim(from: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
             1 => None,
             _ => from.option("secrets", |from| Ok(SecretsHash(from.long_word("secrets")?)))?,
         },
+        reprocess: match from.version() {
+            1 | 2 => None,
+            _ => from.option("reprocess", read_reprocess)?,
+        },
+        rollback_until_ms: match from.version() {
+            1 | 2 => None,
+            _ => from.option("rollback until", |from| from.signed("rollback until"))?,
+        },
+    })
+}
+
+fn read_reprocess(from: &mut Decoder<'_>) -> Result<Reprocess, DecodeError> {
+    Ok(Reprocess {
+        id: DrainId(from.number("reprocess")?),
+        legs: from.list("legs", |from| {
+            Ok(Leg { until: read_positions(from)?, ticks: from.list("ticks", schedule::read_tick)? })
+        })?,
     })
 }
 

@@ -37,7 +37,7 @@ pub enum Head {
         /// State at which seq.
         seq: Seq,
     },
-    /// Holds: nothing to do with ownership.
+    /// Nothing to do with ownership.
     Other,
 }
 
@@ -84,7 +84,9 @@ impl From<&JournalRecord> for Head {
                 Self::Released { owner: released.owner, seq: released.seq, drain: released.drain }
             }
             JournalRecord::Cut(cut) => Self::Cut { drain: cut.drain, seq: cut.pointer.seq },
-            JournalRecord::Hold(_) | JournalRecord::Unhold { .. } => Self::Other,
+            JournalRecord::Hold(_) | JournalRecord::Unhold { .. } | JournalRecord::Reprocessed(_) => {
+                Self::Other
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::identity::{DrainId, Generation, Lineage, Owner, PlacementHash, Seq, U
 use crate::schedule::{OutputDigest, Scheduled};
 use crate::snapshot::SnapshotPointer;
 use pipeline::plan::{PlanHash, SecretsHash};
-use pipeline::unit::Channel;
+use pipeline::unit::{Channel, Tick};
 use std::sync::Arc;
 
 /// A partition of the *topic* that an input reads. For repartitioned inputs this is the unit's own partition, in which
@@ -36,6 +36,8 @@ pub enum JournalRecord {
     Released(Released),
     /// The state at a drain is durable.
     Cut(Cut),
+    /// The unit has processed again what a rollback gave it: from here on its outputs go out.
+    Reprocessed(Reprocessed),
 }
 
 /// The way in, see *Going live*.
@@ -58,8 +60,13 @@ pub struct Claim {
     /// The Secrets that its commits are made with; none when their outputs depend on none, and from releases that did
     /// not say it.
     pub secrets: Option<SecretsHash>,
-    /// Where state restarts instead of the newest pointer (rollback, restore of a savepoint).
+    /// Where state restarts instead of the newest pointer: a rollback. It counts in a Claim that changes the plan.
     pub base: Option<Base>,
+    /// What the unit processes again with its outputs suppressed, as long as it has not said [`Reprocessed`]. Later Claims
+    /// with the same plan leave it as it is.
+    pub reprocess: Option<Reprocess>,
+    /// When the Claim changes the plan: what stood here before is kept for a rollback until the batch clock passes this.
+    pub rollback_until_ms: Option<i64>,
     /// What the unit takes over from units of the plan before, when the Claim changes the plan.
     pub heritage: Option<Heritage>,
     /// The inputs of the unit, in the order of the plan.
@@ -78,13 +85,46 @@ pub struct Heritage {
     pub units: Vec<(UnitId, SnapshotPointer)>,
 }
 
-/// State to start from: the snapshot, and the commits of this journal behind it up to `through`.
+/// State to start from: the one that stood here when generation `undone` changed the plan. What it and later ones wrote
+/// does not count any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// The snapshot; none is the empty state.
+    /// The snapshot that it is restored from; none is the empty state.
     pub pointer: Option<SnapshotPointer>,
-    /// The last commit before the Claim that still counts.
+    /// The last commit that still counts.
     pub through: Seq,
+    /// The generation whose change of plan is undone.
+    pub undone: Generation,
+}
+
+/// What a unit processes again after a rollback: records that the plan which was taken back has given out already.
+///
+/// Source units read up to the end of each leg and apply its ticks, so that their watermarks come to where they were; then
+/// they say `End` to their readers, as in a drain. A unit without source has no legs: it is done with the last `End`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reprocess {
+    /// What the `End`s are called.
+    pub id: DrainId,
+    /// In order.
+    pub legs: Vec<Leg>,
+}
+
+/// A part of the way: read to these positions, then apply these ticks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leg {
+    /// By partition of a source; one that is missing is not read in it.
+    pub until: Vec<(InputPartition, i64)>,
+    /// What happened there without a record.
+    pub ticks: Vec<Tick>,
+}
+
+/// A unit has processed again what it had to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reprocessed {
+    /// Who.
+    pub owner: Owner,
+    /// Of [`Reprocess::id`].
+    pub id: DrainId,
 }
 
 /// One input as a Claim knows it.
@@ -128,7 +168,8 @@ pub struct Commit {
 /// A Claim said again, with the Holds open at that point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Renewal {
-    /// The Claim of the owner; its `resume`, `base` and `heritage` are none, for they have happened.
+    /// The Claim of the owner; its `resume`, `base`, `heritage` and `rollback_until_ms` are none, for they have
+    /// happened.
     pub claim: Claim,
     /// Open holds.
     pub holds: Vec<Hold>,

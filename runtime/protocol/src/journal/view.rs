@@ -1,8 +1,8 @@
 //! What a reader keeps of a journal: its [`Ownership`], the restore point, and the records behind it that a replay needs.
 
 use super::ownership::{Head, Ownership, SequenceBroken};
-use super::record::{Base, Claim, Commit, Cut, Hold, JournalRecord};
-use crate::identity::{Owner, Seq};
+use super::record::{Claim, Commit, Cut, Hold, JournalRecord, Reprocess};
+use crate::identity::{DrainId, Generation, Owner, Seq};
 use crate::snapshot::SnapshotPointer;
 use pipeline::plan::SecretsHash;
 use std::collections::BTreeMap;
@@ -25,12 +25,28 @@ struct OpenHold {
     said_at: i64,
 }
 
+/// Where state restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestorePoint {
+    /// The snapshot; none is the empty state.
+    pub pointer: Option<SnapshotPointer>,
+}
+
+/// The fold as it was when a generation changed the plan: what a rollback goes back to.
+#[derive(Clone, Debug, PartialEq)]
+struct Past {
+    /// The generation that changed the plan.
+    undone: Generation,
+    until_ms: i64,
+    view: JournalView,
+}
+
 /// The fold of a journal in log order. Folding a prefix and then the rest is folding the whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JournalView {
     ownership: Ownership,
     tail: Vec<(i64, TailItem)>,
-    origin: Base,
+    origin: RestorePoint,
     origin_at: Option<i64>,
     /// Snapshots that the journal points to, in its order: from the newest that everything needed starts from.
     pointers: Vec<SnapshotPointer>,
@@ -43,16 +59,14 @@ pub struct JournalView {
     sinks: BTreeMap<Arc<str>, (Seq, i64)>,
     clock_ms: Option<i64>,
     next_offset: i64,
+    past: Option<Box<Past>>,
+    /// The Claim at this offset goes on from the state before a change of plan, behind this commit.
+    rewound: Option<(i64, Seq)>,
+    /// What was processed again last.
+    reprocessed: Option<DrainId>,
 }
 
-impl Default for Base {
-    /// The empty state at the beginning of the journal; everything written since counts.
-    fn default() -> Self {
-        Self { pointer: None, through: Seq(u64::MAX) }
-    }
-}
-
-impl Base {
+impl RestorePoint {
     /// The commit that the snapshot holds, 0 without one.
     pub fn seq(&self) -> Seq {
         self.pointer.as_ref().map_or(Seq(0), |pointer| pointer.seq)
@@ -66,16 +80,30 @@ impl JournalView {
             return Ok(());
         }
         let locked_before = self.ownership.lock().copied();
+        let (before, in_force) = (self.before_change(&record), self.ownership.in_force());
         self.ownership.apply(&Head::from(&record))?;
         self.next_offset = offset + 1;
+        let changes = self.ownership.in_force() != in_force;
+        if changes && let Some(before) = before {
+            self.past = Some(before);
+        }
         match record {
-            JournalRecord::Claim(claim) => self.claim(offset, Arc::from(claim)),
+            JournalRecord::Claim(claim) => self.claim(offset, *claim, changes),
             JournalRecord::Commit(commit) => self.commit(offset, &Arc::from(commit)),
             JournalRecord::Hold(hold) => self.open_hold(offset, hold),
             JournalRecord::Unhold { name } => {
                 self.holds.remove(&name);
             }
             JournalRecord::Released(_) => {}
+            JournalRecord::Reprocessed(done) => {
+                self.reprocessed = Some(done.id);
+                if self.reprocess().is_some_and(|reprocess| reprocess.id == done.id) {
+                    self.claim = self
+                        .claim
+                        .take()
+                        .map(|claim| Arc::new(Claim { reprocess: None, ..(*claim).clone() }));
+                }
+            }
             JournalRecord::Cut(Cut { drain, pointer, .. }) => {
                 if locked_before.is_some_and(|lock| lock.drain == drain && lock.seq == pointer.seq) {
                     // A reader believes the cut only with the drain, its last commit and its owner's Claim before it.
@@ -88,7 +116,18 @@ impl JournalView {
         Ok(())
     }
 
-    fn claim(&mut self, offset: i64, claim: Arc<Claim>) {
+    /// The fold before a Claim that may change the plan and wants to be able to go back.
+    fn before_change(&self, record: &JournalRecord) -> Option<Box<Past>> {
+        let JournalRecord::Claim(claim) = record else { return None };
+        let until_ms = claim.rollback_until_ms?;
+        if self.ownership.in_force() == Some(claim.plan) {
+            return None;
+        }
+        let view = Self { past: None, ..self.clone() };
+        Some(Box::new(Past { undone: claim.owner.generation(), until_ms, view }))
+    }
+
+    fn claim(&mut self, offset: i64, mut claim: Claim, changes: bool) {
         // A claimant whose plan is not in force came too late, and gives way at step 5: it changes no state.
         if self.ownership.in_force() != Some(claim.plan) {
             return;
@@ -96,23 +135,34 @@ impl JournalView {
         if self.ownership.is_retired() {
             self.tail.clear();
             self.pointers.clear();
-            self.origin = Base::default();
+            self.origin = RestorePoint::default();
             self.origin_at = Some(offset);
             self.void_through = self.ownership.seq();
         }
-        if let Some(base) = &claim.base {
-            self.tail.retain(|(_, item)| match item {
-                TailItem::Commit(commit) => commit.seq <= base.through,
-                TailItem::Claim(_) => true,
-            });
-            self.origin = Base { pointer: base.pointer.clone(), through: Seq(u64::MAX) };
-            self.origin_at = Some(offset);
-            self.pointers.retain(|known| known.seq < self.origin.seq());
-            self.pointers.extend(base.pointer.clone());
+        // Who takes a change back when another one already has goes on from there.
+        if let Some(base) = claim.base.as_ref().filter(|_| changes) {
+            self.rewind(offset, base.undone);
         }
+        let is_new = |reprocess: &Reprocess| self.reprocessed != Some(reprocess.id);
+        let pending = self.reprocess().filter(|_| !changes).cloned();
+        claim.reprocess = pending.or(claim.reprocess.filter(is_new));
+        let claim = Arc::new(claim);
         self.tail.push((offset, TailItem::Claim(claim.clone())));
         self.claim = Some(claim);
         self.renewed_at = Some(offset);
+    }
+
+    /// Goes back to the state before a change of plan. Where that was not kept nothing is left: who replays meets a Claim
+    /// whose base it has not reached, and stops.
+    fn rewind(&mut self, offset: i64, undone: Generation) {
+        let past = self.past.take().filter(|past| past.undone == undone);
+        let view = past.map(|past| past.view).unwrap_or_default();
+        self.origin_at = [view.landmark(), Some(offset)].into_iter().flatten().min();
+        self.rewound = Some((offset, self.ownership.seq()));
+        self.tail = view.tail;
+        self.origin = view.origin;
+        self.pointers = view.pointers;
+        self.void_through = view.void_through;
     }
 
     fn commit(&mut self, offset: i64, commit: &Arc<Commit>) {
@@ -145,7 +195,9 @@ impl JournalView {
     }
 
     fn restart_from(&mut self, pointer: SnapshotPointer) {
-        self.origin = Base { pointer: Some(pointer), through: Seq(u64::MAX) };
+        self.origin = RestorePoint { pointer: Some(pointer) };
+        let now = self.clock_ms.unwrap_or(i64::MIN);
+        self.past.take_if(|past| past.until_ms < now);
         let kept = self.floor_of_holds().into_iter().chain(self.slowest_sink());
         let floor = kept.fold(self.origin.seq(), Seq::min);
         let needed = self.start_behind(floor);
@@ -178,8 +230,24 @@ impl JournalView {
     }
 
     /// Where state restarts: the newest of `Claim.base`, commit pointer and cut, in log order.
-    pub fn restore_point(&self) -> &Base {
+    pub fn restore_point(&self) -> &RestorePoint {
         &self.origin
+    }
+
+    /// The fold as it was when a generation changed the plan, with that generation; none when that was not kept, or the
+    /// change is undone.
+    pub fn past(&self) -> Option<(Generation, &JournalView)> {
+        self.past.as_ref().map(|past| (past.undone, &past.view))
+    }
+
+    /// The commit that the journal goes on behind, when the Claim at this offset goes back to the past.
+    pub fn rewound_at(&self, offset: i64) -> Option<Seq> {
+        self.rewound.filter(|(at, _)| *at == offset).map(|(_, seq)| seq)
+    }
+
+    /// What the unit still has to process again.
+    pub fn reprocess(&self) -> Option<&Reprocess> {
+        self.claim.as_ref()?.reprocess.as_ref()
     }
 
     /// The snapshots that may be restored when nothing behind commit `seq` is at hand: the newest one up to it, and all

@@ -66,7 +66,7 @@ pub fn is_same_input(old: &ClaimedInput, new: &ClaimedInput) -> bool {
 
 /// Positions behind a Claim: those of inputs that both lists name, and the start positions that the Claim brings for
 /// partitions without one.
-pub(super) fn carry_over(
+pub fn carry_over(
     old: &[ClaimedInput],
     positions: &BTreeMap<InputPartition, i64>,
     new: &[ClaimedInput],

@@ -13,8 +13,8 @@ use protocol::identity::{
     DrainId, Generation, Incarnation, Lineage, Owner, PlacementHash, Seq, UnitId, WorkerIndex, Writer,
 };
 use protocol::journal::{
-    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Released, Renewal,
-    SinkProgress,
+    Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Leg, Released,
+    Renewal, Reprocess, Reprocessed, SinkProgress,
 };
 use protocol::schedule::{OutputDigest, Scheduled, ScheduledBatch};
 use protocol::snapshot::SnapshotPointer;
@@ -45,6 +45,8 @@ pub fn claim(owner: Owner, plan: PlanHash) -> Claim {
         retired: false,
         base: None,
         heritage: None,
+        reprocess: None,
+        rollback_until_ms: None,
         secrets: None,
         inputs: vec![ClaimedInput {
             name: "clicks".into(),
@@ -123,17 +125,25 @@ pub fn any_pointer() -> impl Strategy<Value = SnapshotPointer> {
 }
 
 pub fn any_claim() -> impl Strategy<Value = Claim> {
-    let base = (option::of(any_pointer()), any::<u64>())
-        .prop_map(|(pointer, through)| Base { pointer, through: Seq(through) });
+    let base =
+        (option::of(any_pointer()), any::<u64>(), any::<u32>()).prop_map(|(pointer, through, undone)| Base {
+            pointer,
+            through: Seq(through),
+            undone: Generation(undone),
+        });
+    let leg = (any_positions(), vec(any_tick(), 0..3)).prop_map(|(until, ticks)| Leg { until, ticks });
+    let reprocess = (any::<u64>(), vec(leg, 0..3)).prop_map(|(id, legs)| Reprocess { id: DrainId(id), legs });
+    let rollback = (option::of(reprocess), any::<Option<i64>>());
     let head = (any_owner(), any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<u32>());
     let tail =
         (option::of(any::<u64>()), any::<bool>(), option::of(base), any_inputs(), vec(any_name(), 0..3));
     let unit = (any_name(), any::<u32>()).prop_map(|(stage, index)| UnitId { stage, index });
     let heritage = (any::<[u8; 16]>(), vec((unit, any_pointer()), 0..3))
         .prop_map(|(plan, units)| Heritage { plan: PlanHash(plan), units });
-    let tail = (tail, option::of(heritage), any::<Option<u128>>());
+    let tail = (tail, option::of(heritage), any::<Option<u128>>(), rollback);
     (head, tail).prop_map(|((owner, plan, placement, semantics, lineage), tail)| {
-        let ((resume, retired, base, inputs, stages), heritage, secrets) = tail;
+        let ((resume, retired, base, inputs, stages), heritage, secrets, rollback) = tail;
+        let (reprocess, rollback_until_ms) = rollback;
         Claim {
             owner,
             plan: PlanHash(plan),
@@ -143,11 +153,20 @@ pub fn any_claim() -> impl Strategy<Value = Claim> {
             resume: resume.map(DrainId),
             retired,
             base,
+            reprocess,
+            rollback_until_ms,
             heritage,
             secrets: secrets.map(SecretsHash),
             inputs,
             stages,
         }
+    })
+}
+
+pub fn any_tick() -> impl Strategy<Value = Tick> {
+    (any::<u16>(), any::<u32>(), any::<bool>()).prop_map(|(input, partition, idle)| {
+        let channel = Channel { input, partition };
+        if idle { Tick::Idle(channel) } else { Tick::EndOfInput(channel) }
     })
 }
 
@@ -160,11 +179,7 @@ pub fn any_scheduled() -> impl Strategy<Value = Scheduled> {
                 Scheduled::Batch(ScheduledBatch { at, end, count, hash, clock_ms })
             }
         ),
-        (at, any::<bool>(), any::<i64>()).prop_map(|((input, partition), idle, clock_ms)| {
-            let channel = Channel { input, partition };
-            let tick = if idle { Tick::Idle(channel) } else { Tick::EndOfInput(channel) };
-            Scheduled::Tick { tick, clock_ms }
-        }),
+        (any_tick(), any::<i64>()).prop_map(|(tick, clock_ms)| Scheduled::Tick { tick, clock_ms }),
     ]
 }
 
@@ -212,5 +227,7 @@ pub fn any_record() -> impl Strategy<Value = JournalRecord> {
         (any_owner(), any::<u64>(), any_pointer()).prop_map(|(owner, drain, pointer)| JournalRecord::Cut(
             Cut { owner, drain: DrainId(drain), pointer }
         )),
+        (any_owner(), any::<u64>())
+            .prop_map(|(owner, id)| JournalRecord::Reprocessed(Reprocessed { owner, id: DrainId(id) })),
     ]
 }

@@ -63,6 +63,7 @@ impl<Io: KafkaIo> Life<Io> {
             unit: member.id.index,
             worker: setup.worker.0,
             state,
+            reprocessing: state == UnitState::Live && member.view.reprocess().is_some(),
             seq: Some(ownership.seq().0).filter(|seq| *seq > 0),
             drain: lock.map(|lock| drain_text(lock.drain)),
         }

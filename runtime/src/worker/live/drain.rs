@@ -42,7 +42,8 @@ impl LiveState {
         let drain = drain_number(id.as_str());
         for member in &life.members {
             let slot = member.slot as Slot;
-            if self.live.standing(slot) != Some(Standing::Running) {
+            // What is processed again comes to its end first.
+            if self.live.standing(slot) != Some(Standing::Running) || !self.reprocessing.is_over() {
                 continue;
             }
             let upstream = upstream_units(setup, &life.surroundings.topology, member.stage);
@@ -115,7 +116,7 @@ impl LiveState {
 }
 
 /// Who has to end before units of a stage can: every upstream unit, once per window that it writes blocks of.
-fn upstream_units(setup: &Setup, topology: &Topology, stage: StageId) -> Vec<UnitId> {
+pub(super) fn upstream_units(setup: &Setup, topology: &Topology, stage: StageId) -> Vec<UnitId> {
     let mut all = Vec::new();
     for input in &setup.plan.stage(stage).inputs {
         let Input::Repartition { stage: from, .. } = input else { continue };

@@ -106,11 +106,15 @@ impl LiveState {
         batch: &RecordBatch,
         now: Now,
     ) -> Result<(), Stop> {
-        let member = &mut life.members[member_index];
-        let slot = member.slot as Slot;
+        let slot = life.members[member_index].slot as Slot;
         if !self.applies(slot) {
             return Ok(());
         }
+        let batch = &*self.within(life, (member_index, at), batch)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let member = &mut life.members[member_index];
         let clock_ms = self.live.batch_clock(slot, now.wall_ms);
         let effects = member.apply(at, batch, clock_ms)?;
         self.live.applied(slot, at, batch, clock_ms);

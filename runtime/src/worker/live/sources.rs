@@ -26,6 +26,10 @@ pub(super) struct Source {
     /// The newest end that the reader has seen.
     pub(super) end_seen: Option<i64>,
     pub(super) idle: bool,
+    /// Not read beyond its position for now.
+    pub(super) held_back: bool,
+    /// Everything below was applied, or does not exist.
+    pub(super) clear_below: i64,
     pub(super) ended: bool,
     /// For the lag.
     pub(super) reading: Reading,
@@ -45,6 +49,10 @@ impl LiveState {
             let Some(seen) = source.end_seen.filter(|seen| *seen >= source.position && !source.ended) else {
                 continue;
             };
+            let slot = life.members[source.member].slot as Slot;
+            if self.bound(slot, source.member, source.at).is_some() {
+                continue;
+            }
             let channel = Channel { input: source.at.input, partition: source.at.partition };
             if let Some(end) = environment.end_of_input(&source.partition) {
                 if seen >= end {
@@ -137,6 +145,8 @@ pub(super) fn sources(
                 position,
                 end_seen: None,
                 idle: false,
+                held_back: false,
+                clear_below: position,
                 ended: false,
                 reading: Reading { passed: position, ..Reading::default() },
             })

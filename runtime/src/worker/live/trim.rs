@@ -74,7 +74,7 @@ impl LiveState {
             let journal = trim::journal(&member.view, &setup.defences);
             below.extend(journal.map(|offset| (life.surroundings.journals[member.slot].clone(), offset)));
             below.extend(blocks_read(setup, member));
-            if let Some(oldest) = trim::snapshots(&member.view, &setup.defences).first() {
+            if let Some(oldest) = trim::oldest_snapshot(&member.view, &setup.defences) {
                 member.kept.forget_before(oldest.hash);
             }
         }
@@ -89,7 +89,7 @@ impl LiveState {
 
     fn trim_snapshots<E: Environment>(&mut self, life: &Life<E::Io>, setup: &Setup, environment: &mut E) {
         for member in life.members.iter().filter(|member| owns(&self.live, member)) {
-            let Some(oldest) = trim::snapshots(&member.view, &setup.defences).first() else { continue };
+            let Some(oldest) = trim::oldest_snapshot(&member.view, &setup.defences) else { continue };
             let slot = member.slot as Slot;
             if self.trimming.oldest.get(&slot) == Some(&oldest.key) {
                 continue;

@@ -1,6 +1,7 @@
 //! What goes into a transaction: outputs, blocks, `End`s, journal records, offsets.
 
 use super::fit::{Fit, Refused};
+use super::reprocess::is_suppressed;
 use super::{LiveState, OFFSETS_EVERY_MS};
 use crate::topology::repartition_name;
 use crate::worker::Now;
@@ -34,7 +35,16 @@ impl LiveState {
                 JournalRecord::Commit(commit) if *of == slot => Some(&**commit),
                 _ => None,
             });
-            let pending = std::mem::take(&mut life.members[index].pending);
+            let mut pending = std::mem::take(&mut life.members[index].pending);
+            let ends_now = |(of, record): &(Slot, JournalRecord)| {
+                *of == slot && matches!(record, JournalRecord::Reprocessed(_))
+            };
+            let suppressed = is_suppressed(&self.live, slot) || records.iter().any(ends_now);
+            if suppressed && setup.defences.suppress_reprocessed {
+                for effects in &mut pending {
+                    effects.outputs.clear();
+                }
+            }
             if let Some(commit) = commit {
                 let refused = write_effects(life, setup, environment, index, &pending, commit, now)?;
                 self.counting.correct(|tally| refused.correct(tally));
@@ -45,6 +55,9 @@ impl LiveState {
                 && let Some(drain) = released.drain
             {
                 write_ends(life, setup, *slot, drain, released.seq, now)?;
+            }
+            if let JournalRecord::Reprocessed(done) = record {
+                write_ends(life, setup, *slot, done.id, self.live.seq(*slot), now)?;
             }
             write_journal(&mut life.io, &life.surroundings.journals[*slot as usize], record, now.wall_ms)?;
         }

@@ -62,6 +62,8 @@ impl Draft {
             checkpoint_storage: None,
             start_from: StartFrom::Earliest,
             suspend: false,
+            probation_ms: 0,
+            auto_rollback: false,
         };
         let plan = Plan {
             name: "test".into(),

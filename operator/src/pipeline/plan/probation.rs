@@ -1,0 +1,170 @@
+//! A change of the plan that has taken over is watched for a while. One that does not work is taken back: the plan before it
+//! goes back to its own state, processes again what the change has processed, and goes on behind that.
+
+use super::{Phase, Planner};
+use crate::pipeline::observe::{Generation, PodSeen, Trouble};
+use crate::pipeline::validate::Desired;
+use ::pipeline::plan::PROBATION_WITHOUT_TRAFFIC_MS;
+use control::PodStatus;
+use control::call::bounded_message;
+use crds::pipeline::{Probation, RolledBack, TransitionKind, TransitionStep};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Restarts of one container in a probation from which on the change does not work. One or two happen to any pod.
+const RESTARTS_MAX: i64 = 3;
+/// How long nothing may be committed although there is something to be processed, in milliseconds.
+const STUCK_MS: i64 = 60_000;
+/// Dead letters of a thousand records that a change may make more than there were before.
+const DEAD_LETTERS_MORE: u64 = 50;
+/// Dead letters below which nothing is concluded from their share.
+const DEAD_LETTERS_MIN: u64 = 20;
+
+/// What a look at a watched change says.
+enum Judgement {
+    /// It does not work, and why.
+    Fails(String),
+    /// Its time is over.
+    Passed,
+    /// It has to be watched on.
+    Open,
+}
+
+impl Planner<'_> {
+    /// The generation `number` takes over from `before`: another plan is watched from then on. The same plan goes on with
+    /// the probation that there is, in other pods.
+    pub(super) fn put_on_probation(&mut self, number: u64, before: Option<u64>, plan_hash: &str) {
+        let facts = before.and_then(|before| self.observed.generation(before)?.facts.as_ref());
+        let (Some(before), Some(facts)) = (before, facts) else { return };
+        if facts.file.plan_hash == plan_hash {
+            return;
+        }
+        let watched = self.desired.is_some_and(|desired| desired.watch.is_some() && !desired.reverted);
+        let pods = self.observed.generation(before).map(|old| old.pods.as_slice()).unwrap_or_default();
+        self.intent.probation = watched.then(|| Probation {
+            generation: number,
+            before,
+            until: None,
+            restarts: 0,
+            dead_letters_per_mille: dead_letters_per_mille(pods),
+        });
+    }
+
+    /// Looks at what is watched while nothing is being changed. True when it is taken back.
+    pub(super) fn is_failing(&mut self, number: u64, desired: &Desired) -> bool {
+        let now = self.observed.now;
+        let Some(current) = self.observed.generation(number) else { return false };
+        let Some(probation) = self.intent.probation.as_mut() else { return false };
+        let Some(watch) = desired.watch else {
+            self.intent.probation = None;
+            return false;
+        };
+        if probation.until.is_none() {
+            probation.until = Some(Time(super::later(now, watch.seconds)));
+            probation.restarts = most_restarts(&current.pods);
+        }
+        match judge(current, probation, now.as_millisecond()) {
+            Judgement::Open => false,
+            Judgement::Passed => {
+                self.intent.probation = None;
+                false
+            }
+            Judgement::Fails(_) if !watch.takes_back => false,
+            Judgement::Fails(why) => self.take_back_after_all(number, desired, &why),
+        }
+    }
+
+    /// False when there is no record of what was before.
+    fn take_back_after_all(&mut self, number: u64, desired: &Desired, why: &str) -> bool {
+        let Some(probation) = self.intent.probation.take() else { return false };
+        let before = self.observed.generation(probation.before).and_then(|before| before.facts.as_ref());
+        if before.is_none_or(|facts| facts.image.is_none()) {
+            return false;
+        }
+        self.intent.priors = self.priors();
+        let step = if desired.handover { TransitionStep::StandingBy } else { self.first_step() };
+        self.begin(TransitionKind::Rollback, step);
+        let successor = Some(self.next_number()).filter(|_| desired.handover);
+        if let Some(transition) = self.intent.transition.as_mut() {
+            transition.successor = successor;
+        }
+        self.intent.rolled_back = Some(RolledBack {
+            generation: probation.generation,
+            to: Some(probation.before),
+            hash: desired.attempt_hash.clone(),
+            message: bounded_message(format!("generation {number} does not work: {why}")),
+        });
+        true
+    }
+
+    /// The plan before a change is wanted again, and the pods of the change are still there.
+    pub(super) fn rolls_back(&self, number: u64) -> bool {
+        self.desired.is_some_and(|desired| desired.reverted && !self.has_plan_of(number, desired))
+    }
+
+    /// What a change that was taken back has given out is processed again.
+    pub(super) fn is_reprocessing(&self) -> bool {
+        let units = self.current().into_iter().flat_map(|current| &current.pods);
+        let mut units = units.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.units);
+        units.any(|unit| unit.reprocessing)
+    }
+
+    /// Nothing is being changed, and what was taken back stays so.
+    pub(super) fn stays_back(&mut self, number: u64, desired: &Desired) -> Phase {
+        self.keep(number, desired);
+        Phase::RolledBack
+    }
+}
+
+fn judge(current: &Generation, probation: &Probation, now_ms: i64) -> Judgement {
+    if let Some(why) = failure(current, probation, now_ms) {
+        return Judgement::Fails(why);
+    }
+    let Some(until) = probation.until.as_ref().map(|until| until.0.as_millisecond()) else {
+        return Judgement::Open;
+    };
+    // What nothing has gone through has shown nothing; but nobody waits for ever.
+    let has_worked = reports(&current.pods).any(|report| report.records > 0);
+    let end_ms = if has_worked { until } else { until + PROBATION_WITHOUT_TRAFFIC_MS };
+    if now_ms >= end_ms { Judgement::Passed } else { Judgement::Open }
+}
+
+fn failure(current: &Generation, probation: &Probation, now_ms: i64) -> Option<String> {
+    let crashes = most_restarts(&current.pods) - probation.restarts;
+    if crashes >= RESTARTS_MAX {
+        let said = current.pods.iter().find_map(|pod| match &pod.trouble {
+            Some(Trouble::Ends { said, .. }) if !said.is_empty() => Some(format!(": {said}")),
+            _ => None,
+        });
+        return Some(format!("a pod has restarted {crashes} times{}", said.unwrap_or_default()));
+    }
+    let problems = reports(&current.pods).flat_map(|report| &report.problems);
+    if let Some(problem) = problems.into_iter().find(|problem| problem.permanent) {
+        return Some(problem.message.clone());
+    }
+    let is_stuck = |report: &&PodStatus| {
+        let waits = report.lag.records.is_some_and(|records| records > 0);
+        let last_ms = report.last_commit_ms.unwrap_or(report.started_at_ms);
+        waits && now_ms - last_ms >= STUCK_MS
+    };
+    if reports(&current.pods).any(|report| is_stuck(&report)) {
+        return Some(format!("nothing was committed for {} s, and there is input", STUCK_MS / 1_000));
+    }
+    let letters: u64 = reports(&current.pods).map(|report| report.dead_letters).sum();
+    let (now, before) = (dead_letters_per_mille(&current.pods), probation.dead_letters_per_mille);
+    (letters >= DEAD_LETTERS_MIN && now > before + DEAD_LETTERS_MORE)
+        .then(|| format!("{now} of 1000 records are dead letters, with the version before it were {before}"))
+}
+
+fn reports(pods: &[PodSeen]) -> impl Iterator<Item = &PodStatus> {
+    pods.iter().filter_map(|pod| pod.report.as_ref())
+}
+
+fn most_restarts(pods: &[PodSeen]) -> i64 {
+    pods.iter().map(|pod| i64::from(pod.restarts)).max().unwrap_or(0)
+}
+
+fn dead_letters_per_mille(pods: &[PodSeen]) -> u64 {
+    let (letters, records) = reports(pods)
+        .fold((0, 0), |(letters, records), report| (letters + report.dead_letters, records + report.records));
+    (letters * 1_000).checked_div(records).unwrap_or(0)
+}
