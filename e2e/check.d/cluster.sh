@@ -35,7 +35,8 @@ check_cluster() {
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --keys 10000 --rate 1000 --seconds 80 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 2 --rescales 2 --upgrades 2 --refusals 3
+    --keys 10000 --rate 1000 --seconds 100 --kills 2 --open-kills 1 --restore-kills 0 --force-deletes 1 --rescales 1 \
+    --upgrades 3 --operator-kills 1 --refusals 3 --rollbacks 1
   if on_the_bed; then
     phase 'cluster: rights' 10m e2e/cluster/rbac
   fi
@@ -48,8 +49,9 @@ acceptance_cluster() {
   phase 'cluster: install' 5m e2e/cluster/install
   phase 'cluster: broken objects' 10m e2e/cluster/broken --limits
   phase 'cluster: two operators' 10m e2e/cluster/operator --limits
-  phase 'audit: upgrades and rescales' 20m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
-    --keys 1000000 --rate 1000 --seconds 480 --kills 6 --open-kills 2 --restore-kills 2 --force-deletes 2 --rescales 10 --upgrades 20
+  phase 'audit: upgrades, rescales, rollbacks' 25m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
+    --keys 1000000 --rate 1000 --seconds 720 --kills 6 --open-kills 2 --restore-kills 2 --force-deletes 2 --rescales 10 \
+    --upgrades 20 --operator-kills 10 --rollbacks 5
   phase 'audit: TLS, SCRAM, rotation' 15m e2e/cluster/secure-audit "$(program audit)"
   phase 'cluster: many pipelines' 75m e2e/cluster/scale
   phase 'cluster: uninstall' 10m e2e/cluster/uninstall

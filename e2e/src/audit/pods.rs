@@ -92,10 +92,17 @@ impl Pods {
         self.wait_ready()
     }
 
-    /// Asks for another plan that computes the same, and waits until its pods have taken over.
-    pub fn upgrade(&self, number: u32) -> anyhow::Result<()> {
+    /// Asks for another plan that computes the same, and waits until its pods have taken over. The operator is lost so long
+    /// after the wish.
+    pub fn upgrade(&self, number: u32, loses_operator: Option<Duration>) -> anyhow::Result<()> {
         let expression = format!("\"event.n % 10 != 3 && event.n >= -{number}\"");
         self.replace("/spec/steps/0/filter/expression", &expression)?;
+        if let Some(after) = loses_operator {
+            std::thread::park_timeout(after);
+            let operator =
+                ["delete", "pod", "--namespace", "weir-system", "-l", "app.kubernetes.io/component=operator"];
+            kubectl(&[&operator[..], &["--force", "--grace-period=0", "--wait=false"]].concat())?;
+        }
         self.wait_ready()
     }
 

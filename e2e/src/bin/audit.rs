@@ -59,6 +59,9 @@ struct Arguments {
     /// Changes of the plan to one that computes the same.
     #[arg(long, default_value_t = 0, requires = "pods")]
     upgrades: u32,
+    /// How many of these changes lose the operator at some step: its pod is deleted without grace, later each time.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    operator_kills: u32,
     /// Changes that cannot be: refused, or without a node for them; taken back when the status says so.
     #[arg(long, default_value_t = 0, requires = "pods")]
     refusals: u32,
@@ -78,6 +81,11 @@ struct Arguments {
 
 /// Where the pods are.
 const NAMESPACE: &str = "weir-audit";
+
+/// How long the output is looked at behind the loss of a pod.
+const RECOVERY: Duration = Duration::from_secs(5);
+/// How much later in an upgrade the operator is lost each time.
+const OPERATOR_STEP: Duration = Duration::from_millis(500);
 
 /// What one kill is to hit.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +156,9 @@ fn main() -> anyhow::Result<()> {
             println!("audit: {} {what}, {}", changes.len(), paused(&advances, changes));
         }
     }
+    if !done.recoveries.is_empty() {
+        println!("audit: {}", recovered(&advances, &done.recoveries));
+    }
     let memory = fleet.look_at_memory()?;
     fleet.stop()?;
     if let Some(memory) = memory {
@@ -205,6 +216,8 @@ struct Done {
     upgrades: Vec<(Instant, Instant)>,
     refusals: Vec<(Instant, Instant)>,
     rollbacks: Vec<(Instant, Instant)>,
+    /// From a SIGKILL or a deletion until the output has to be back for certain.
+    recoveries: Vec<(Instant, Instant)>,
 }
 
 /// How long the output stood still for hand-overs, over partitions and hand-overs.
@@ -221,6 +234,21 @@ fn paused(advances: &Advances, changes: &[(Instant, Instant)]) -> String {
         ms(0.95),
         ms(1.0),
         longest.join(" ")
+    )
+}
+
+/// How long it took from a loss of a pod until all partitions went on.
+fn recovered(advances: &Advances, losses: &[(Instant, Instant)]) -> String {
+    let longest = losses.iter().filter_map(|(from, to)| advances.longest(*from, *to).into_iter().max());
+    let mut longest: Vec<Duration> = longest.collect();
+    longest.sort();
+    let ms = |of| quantile(&longest, of).as_millis();
+    format!(
+        "{} losses of a pod, from the last output before to the first behind it {} ms (p50), {} ms (p99), {} ms (longest)",
+        longest.len(),
+        ms(0.5),
+        ms(0.99),
+        ms(1.0)
     )
 }
 
@@ -290,6 +318,9 @@ fn strike(
     moment: Moment,
     done: &mut Done,
 ) -> anyhow::Result<()> {
+    if matches!(moment, Moment::Any | Moment::OpenTransaction | Moment::Restore | Moment::ForceDelete) {
+        done.recoveries.push((Instant::now(), Instant::now() + RECOVERY));
+    }
     match moment {
         Moment::Any => {
             fleet.kill(victim)?;
@@ -323,7 +354,8 @@ fn strike(
             // A pod that was killed just before is no part of the pause.
             fleet.pods()?.wait_ready()?;
             let asked = Instant::now();
-            fleet.pods()?.upgrade(number)?;
+            let kills = (number <= arguments.operator_kills).then(|| OPERATOR_STEP * number);
+            fleet.pods()?.upgrade(number, kills)?;
             done.upgrades.push((asked, Instant::now()));
         }
         Moment::Refusal(index) => {

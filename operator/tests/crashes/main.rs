@@ -216,6 +216,46 @@ async fn roll_back(fault: Option<Fault>) -> (usize, Vec<String>) {
     (writes, violations)
 }
 
+/// A plan that has taken over and does not work is taken back, resized as what it is, and another one takes over.
+async fn take_back(fault: Option<Fault>) -> (usize, Vec<String>) {
+    let mut world = World::new();
+    world.api.objects().fault = fault;
+    world.until(|world| world.is("Running")).await;
+    let first = world.status();
+    world.kubelet.kafka.lock().expect("free").good_plan.clone_from(&first.plan_hash);
+    world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("elsewhere"));
+    let is_back = |world: &World| {
+        let status = world.status();
+        let seen = world.pipeline().map(|pipeline| pipeline["metadata"]["generation"].as_i64());
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        seen == Some(Some(status.observed_generation))
+            && status.transition.is_none()
+            && ready.is_some_and(|ready| ready.reason == "RolledBack")
+    };
+    world.until(is_back).await;
+    let back = world.status();
+    assert_eq!(back.plan_hash, first.plan_hash, "the plan of before works");
+    assert!(back.generation > first.generation, "in other pods");
+    assert_eq!((back.ready.as_deref(), back.probation.is_none()), (Some("2/2"), true));
+    assert_eq!(back.rolled_back.as_ref().and_then(|back| back.to), first.generation);
+
+    world.edit(|spec| spec["replicas"] = json!(3));
+    world.until(is_back).await;
+    let scaled = world.status();
+    assert_eq!((scaled.ready.as_deref(), &scaled.plan_hash), (Some("3/3"), &first.plan_hash));
+    world.until(|world| world.api.objects().all("statefulsets").len() == 1).await;
+
+    world.kubelet.kafka.lock().expect("free").good_plan = None;
+    world.edit(|spec| spec["sinks"][0]["kafka"]["topic"] = json!("somewhere"));
+    world.until(|world| world.is("Running")).await;
+    let after = world.status();
+    assert_ne!(after.plan_hash, first.plan_hash);
+    assert_eq!(after.rolled_back, None);
+    let violations = world.kubelet.kafka.lock().expect("free").violations.clone();
+    let writes = world.api.objects().writes;
+    (writes, violations)
+}
+
 fn prepare() {
     // Another test of this process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -254,6 +294,20 @@ async fn every_write_of_a_change_that_is_taken_back_may_fail_before_or_after_its
             assert_eq!(violations, Vec::<String>::new(), "{fault:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn every_write_of_a_change_that_is_taken_back_after_all_may_fail_before_or_after_its_effect() {
+    prepare();
+    let (writes, violations) = take_back(None).await;
+    assert_eq!(violations, Vec::<String>::new());
+    for number in 0..writes {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let (_, violations) = take_back(Some(fault)).await;
+            assert_eq!(violations, Vec::<String>::new(), "{fault:?}");
+        }
+    }
+    println!("{writes} writes, each failed before and after its effect");
 }
 
 #[tokio::test]

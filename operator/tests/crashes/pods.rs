@@ -27,6 +27,8 @@ pub struct Kafka {
     pub violations: Vec<String>,
     /// Pods of any other plan than this one never claim.
     pub only_plan: Option<String>,
+    /// Pods of any other plan than this one take over, and make a dead letter of each record.
+    pub good_plan: Option<String>,
     /// What every pod measures, as fields of its status.
     pub measured: BTreeMap<String, Value>,
 }
@@ -115,6 +117,7 @@ impl Kubelet {
             labels["weir.dev/generation"].as_str().and_then(|n| n.parse().ok()).expect("a label");
         let file = file(api, set);
         assert_eq!((file.check(), file.generation), (Ok(()), generation));
+        self.check_rewind(name, &file);
         let mine = (0..UNITS).filter(|unit| file.shape.owner(*unit) == ordinal);
         let units = mine.map(|unit| (unit, UnitState::Restoring)).collect();
         let pod = Pod { name: name.to_owned(), generation, plan: file.plan_hash, units };
@@ -136,6 +139,17 @@ impl Kubelet {
                 "status": {"podIP": "127.0.0.1", "containerStatuses": [status]},
             }),
         );
+    }
+}
+
+impl Kubelet {
+    /// Who takes a change back has to be told so.
+    fn check_rewind(&self, name: &str, file: &GenerationFile) {
+        let mut kafka = self.kafka.lock().expect("free");
+        let changed = kafka.journals.values().any(|journal| journal.plan != file.plan_hash);
+        if kafka.good_plan.as_ref() == Some(&file.plan_hash) && changed && file.rewinds.is_none() {
+            kafka.violations.push(format!("{name} would go on with the state of the change"));
+        }
     }
 }
 
@@ -169,6 +183,9 @@ async fn status(State(shared): State<Shared>) -> Json<PodStatus> {
         "workers": [{"worker": 0, "incarnation": "1"}], "units": [], "unitsKnown": true,
     });
     kafka.measured.iter().for_each(|(field, value)| status[field] = value.clone());
+    if kafka.good_plan.as_ref().is_some_and(|good| good != plan) {
+        (status["records"], status["deadLetters"]) = (json!(100), json!(100));
+    }
     let mut report: PodStatus = serde_json::from_value(status).expect("a status");
     for (unit, state) in units {
         let journal = kafka.journals.entry(*unit).or_default();
