@@ -90,7 +90,6 @@ fn expected(reason: Reason) -> bool {
             | Reason::Savepointing
             | Reason::HandingOver
             | Reason::Scaling
-            | Reason::RollingBack
             | Reason::Succeeded
             | Reason::IdleSource
     )

@@ -233,6 +233,18 @@ fn changes() -> Vec<Situation> {
     }
     let rolling_back = look(refused);
     let rolled_back = look(with_pods(look(rolling_back.clone()), 1, UnitState::Live));
+    let watched = look(with_pods(with_pods(changing_over(), 1, UnitState::Released), 2, UnitState::Live));
+    let mut crashed = with_pods(watched.clone(), 2, UnitState::Live);
+    of(&mut crashed, 2).pods[1].restarts = 3;
+    let failing_now = look(crashed);
+    let stands_by = with_pods(look(failing_now.clone()), 3, UnitState::Restoring);
+    let finishing = look(with_pods(stands_by.clone(), 3, UnitState::CaughtUp));
+    let mut reprocessing =
+        with_pods(with_pods(finishing.clone(), 2, UnitState::Released), 3, UnitState::Live);
+    for pod in &mut of(&mut reprocessing, 3).pods {
+        pod.report.as_mut().expect("a report").units.iter_mut().for_each(|unit| unit.reprocessing = true);
+    }
+    let back = look(look(with_pods(look(reprocessing.clone()), 3, UnitState::Live)));
     let scaling = look(edited(running(), |pipeline| pipeline.spec.replicas = Some(3)));
     let taking_over = look(with_pods(scaling.clone(), 2, UnitState::CaughtUp));
     let taking_over = with_pods(taking_over, 2, UnitState::Claiming);
@@ -259,6 +271,12 @@ fn changes() -> Vec<Situation> {
         situation("another spec: it is taken back", rolling_back.clone()),
         situation("another spec: the old pods are resumed", look(rolling_back)),
         situation("another spec: it was taken back", rolled_back),
+        situation("another spec works: on probation", watched),
+        situation("another spec does not work: it is to be taken back", failing_now),
+        situation("another spec does not work: the version before stands by", stands_by),
+        situation("another spec does not work: its pods finish", finishing),
+        situation("another spec does not work: all is processed again", reprocessing),
+        situation("another spec did not work: it was taken back", back),
         situation("more replicas: new pods stand by", with_pods(scaling.clone(), 2, UnitState::Restoring)),
         situation("more replicas: new pods take over", taking_over),
         situation("more replicas: no room for new pods", no_room),
