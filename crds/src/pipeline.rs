@@ -85,6 +85,9 @@ pub struct StreamPipelineStatus {
     /// What was wanted, did not work, and was taken back; it is not tried again until something else is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
+    /// The revision that `spec.rollbackTo` named when it was followed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<i64>,
     /// Generations whose workers may still write the journals, newest first, back to the last one that was live with
     /// every unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -141,6 +144,7 @@ impl Default for StreamPipelineStatus {
             drained: None,
             probation: None,
             rolled_back: None,
+            rollback_to: None,
             priors: Vec::new(),
             sinks: Vec::new(),
             lag: None,
@@ -243,9 +247,10 @@ pub struct Probation {
     /// Restarts of the containers of its pods when every unit worked.
     #[serde(default)]
     pub restarts: i64,
-    /// Dead letters of a thousand records in the pods of the generation before.
-    #[serde(default)]
-    pub dead_letters_per_mille: u64,
+    /// Dead letters of a thousand records in the pods of the generation before; absent when that is not known, so that
+    /// nothing is concluded from those of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters_per_mille: Option<i64>,
 }
 
 /// A change that was taken back.
@@ -254,9 +259,15 @@ pub struct Probation {
 pub struct RolledBack {
     /// The generation that made the change, or was to make it.
     pub generation: u64,
-    /// The generation whose state and plan it was taken back to; absent when the change has never taken over.
+    /// The generation whose plan it was taken back to; absent when the change has never taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
+    /// The state went back too, to what it was before the change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewinds: bool,
+    /// `spec.rollbackTo` asked for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
     /// Hash of what was wanted.
     pub hash: String,
     /// What did not work.

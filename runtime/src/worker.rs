@@ -35,7 +35,7 @@ pub use setup::{Environment, SEMANTICS, Setup, Surroundings};
 pub use timing::{Durations, Timings};
 
 use crate::pod::{Intents, Report};
-use control::call::bounded_message;
+use control::call::{DrainId, bounded_message};
 use control::status::{Problem, UnitState, WorkerStatus};
 use control::{Condition, Reason};
 use life::{Life, Stop};
@@ -89,6 +89,8 @@ pub struct Worker<E: Environment> {
     retries: u32,
     problem: Option<Problem>,
     end: Option<End>,
+    /// The drain for which it began another life after it had failed for good.
+    tried_to_finish: Option<DrainId>,
     /// What the life that ended for good said of itself.
     last_words: Option<Report>,
     restarts: u64,
@@ -131,6 +133,7 @@ impl<E: Environment> Worker<E> {
             retries: 0,
             problem: None,
             end: None,
+            tried_to_finish: None,
             last_words: None,
             restarts: 0,
             was_live: false,
@@ -148,6 +151,7 @@ impl<E: Environment> Worker<E> {
     pub fn step(&mut self, now: Now, wait: Duration, intents: &Intents) -> Step {
         let life = self.life.as_ref().and_then(Life::tally).map_or(0, |tally| tally.counters.records_in);
         self.rate.sample(now.monotonic_ms, self.tally.counters.records_in + life);
+        self.finishes_after_all(intents);
         match self.end {
             Some(End::Finished) => return Step::Finished,
             Some(_) if intents.stop => return Step::Finished,
@@ -171,6 +175,20 @@ impl<E: Environment> Worker<E> {
             self.retry_at_ms = now.monotonic_ms + LEFT_MS;
         }
         self.stopped(stop, now)
+    }
+
+    /// A worker that has failed for good gets one more life to leave in good order, when it is told to: it reads nothing in
+    /// it, and what it has committed is right.
+    fn finishes_after_all(&mut self, intents: &Intents) {
+        let Some((id, _)) = intents.drain.as_ref().filter(|(id, _)| intents.resumed.as_ref() != Some(id))
+        else {
+            return;
+        };
+        if self.end == Some(End::Failed) && self.tried_to_finish.as_ref() != Some(id) {
+            self.tried_to_finish = Some(id.clone());
+            self.end = None;
+            self.last_words = None;
+        }
     }
 
     fn advance(&mut self, now: Now, wait: Duration, intents: &Intents) -> Result<Step, Stop> {

@@ -118,6 +118,8 @@ struct World {
     /// The newest generation runs the other form than the one before it, which is at work and was not told to drain.
     upgrading: bool,
     changes: u64,
+    /// What was before a change is kept, so that it can be taken back; else it is deleted as soon as it may be.
+    rollback_window_ms: Option<i64>,
     /// The generation that changed the form last, until that is taken back.
     undoable: Option<Generation>,
     /// It is being taken back.
@@ -215,6 +217,7 @@ impl World {
             draining: false,
             upgrading: false,
             changes: 0,
+            rollback_window_ms: chance.one_in(2).then_some(i64::MAX / 4),
             undoable: None,
             rewinds: None,
             rollbacks: 0,
@@ -367,7 +370,7 @@ impl World {
             promotion: Promotion::Operator,
             defences: self.defences,
             // Whoever goes on with the plan goes on with the way back to it.
-            rollback_window_ms: Some(i64::MAX / 4),
+            rollback_window_ms: self.rollback_window_ms,
             rewind: self.rewind().filter(|rewind| rewind.plan == plan.hash()),
             ..setup(plan, 0, workers)
         };
@@ -424,7 +427,7 @@ impl World {
 
     /// The form before the last change stands by, to go back to its state of then.
     fn roll_back(&mut self) {
-        let Some(undone) = self.undoable.take() else { return };
+        let Some(undone) = self.undoable.take().filter(|_| self.rollback_window_ms.is_some()) else { return };
         self.promote();
         self.changed = !self.changed;
         let plan = if self.changed { &self.other } else { &self.plan };

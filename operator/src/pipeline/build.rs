@@ -287,7 +287,7 @@ fn generation_file(
         plan_hash: desired.plan_hash.clone(),
         shape: desired.shape,
         priors: priors.collect(),
-        rewinds: intent.rolled_back.as_ref().filter(|_| desired.reverted).map(|back| back.generation),
+        rewinds: desired.reverted.and_then(|reverted| reverted.undone),
         rollback_window_ms: desired.watch.map(|watch| watch.keep_ms),
         ports: Ports::default(),
         manifest: desired.manifest.clone(),

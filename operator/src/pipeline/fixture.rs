@@ -133,7 +133,7 @@ fn with_generation(mut observed: Observed, number: u64, desired: &Desired) -> Ob
         plan_hash: desired.plan_hash.clone(),
         shape: desired.shape,
         priors: Vec::new(),
-        rewinds: None,
+        rewinds: desired.reverted.and_then(|reverted| reverted.undone),
         rollback_window_ms: None,
         ports: control::generation::Ports::default(),
         manifest: desired.manifest.clone(),

@@ -193,6 +193,10 @@ impl Planner<'_> {
     fn settle(&mut self) -> Phase {
         self.sweep();
         let Some(desired) = self.desired else { return Phase::Invalid };
+        // Asked again it is another wish.
+        if self.observed.pipeline.spec.rollback_to.is_none() {
+            self.intent.rollback_to = None;
+        }
         let Some(number) = self.intent.generation else {
             if desired.suspend {
                 return Phase::Suspended;
@@ -202,14 +206,15 @@ impl Planner<'_> {
             return self.start();
         };
         let stopped = self.stopped(number);
-        let rolled_back = !desired.reverted && self.is_rolled_back(desired);
+        let rolled_back = self.is_rolled_back(desired);
         let same = self.is_current(number, desired) || rolled_back;
         let (kind, step) = match (desired.suspend, same, stopped) {
             (true, _, true) => return Phase::Suspended,
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
             (false, true, true) => (TransitionKind::Resume, TransitionStep::Starting),
             (false, true, false) if rolled_back => return Phase::RolledBack,
-            (false, true, false) if desired.reverted => return self.stays_back(number, desired),
+            (false, true, false) if self.goes_back(number, desired) => return Phase::Changing,
+            (false, true, false) if desired.reverted.is_some() => return self.stays_back(number, desired),
             (false, true, false) if self.is_failing(number, desired) => return Phase::Changing,
             (false, true, false) => {
                 self.intent.rolled_back = None;
@@ -249,7 +254,7 @@ impl Planner<'_> {
         let now = self.observed.now;
         let started_at = Time(now);
         // Whoever is suspended and resumed has not said anything new, nor is it new to have other pods of what was before.
-        let reverted = self.desired.is_some_and(|desired| desired.reverted);
+        let reverted = self.desired.is_some_and(|desired| desired.reverted.is_some());
         if !reverted && !matches!(kind, TransitionKind::Suspend | TransitionKind::Resume) {
             self.intent.rolled_back = None;
         }
@@ -316,9 +321,12 @@ impl Planner<'_> {
     /// Past generations beyond those that are kept.
     fn forget(&mut self) {
         let current = self.intent.generation;
+        let back = self.intent.rolled_back.as_ref().and_then(|back| back.to);
+        let watched = self.intent.probation.as_ref().map(|probation| probation.before);
         let past = self.observed.generations.iter().filter(|generation| {
             let prior = self.intent.priors.iter().any(|prior| prior.generation == generation.number);
-            Some(generation.number) != current && !prior && !generation.runs()
+            let number = Some(generation.number);
+            ![current, back, watched].contains(&number) && !prior && !generation.runs()
         });
         let mut numbers: Vec<u64> = past.map(|generation| generation.number).collect();
         numbers.truncate(numbers.len().saturating_sub(GENERATIONS_KEPT));

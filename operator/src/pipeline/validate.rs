@@ -27,7 +27,9 @@ pub struct Desired {
     /// The spec that the pods are made of.
     pub spec: Box<StreamPipelineSpec>,
     /// It is not what the spec says, but what ran before a change that is taken back.
-    pub reverted: bool,
+    pub reverted: Option<Reverted>,
+    /// The revision that the user asks for now, with a generation that ran it.
+    pub asks_for: Option<(i64, u64)>,
     /// How a change of the plan is watched; none when it is not.
     pub watch: Option<Watch>,
     /// The resolved manifests for the pods.
@@ -54,6 +56,13 @@ pub struct Desired {
     pub secrets: BTreeSet<String>,
     /// What is promised about each sink.
     pub sinks: Vec<SinkGuarantee>,
+}
+
+/// How what is wanted came about, where it is not the spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reverted {
+    /// The generation that changed the plan, when the state goes back to what was before it.
+    pub undone: Option<u64>,
 }
 
 /// How a change of the plan is watched after it has taken over.
@@ -92,13 +101,15 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         }
     };
     problems.extend(without_kafka(&plan));
+    let asks_for = reverted::asks_for(observed).unwrap_or_else(|problem| {
+        problems.push((Reason::ConfigInvalid, problem));
+        None
+    });
     if !problems.is_empty() {
         return Err(invalid(&problems, references));
     }
     if let Err(steps) = uses_state(observed, &plan) {
-        let problems: Vec<_> =
-            steps.iter().map(|step| (Reason::StateIncompatible, step.to_string())).collect();
-        return Err(invalid(&problems, references));
+        return Err(incompatible(&steps, references));
     }
     let manifest = match resolve(observed, without_pods(spec)).to_yaml() {
         Ok(manifest) => manifest,
@@ -114,7 +125,8 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
     let settings = plan.settings();
     let desired = Desired {
         spec: Box::new(spec.clone()),
-        reverted: false,
+        reverted: None,
+        asks_for,
         watch: settings.rollback_window_ms().map(|keep_ms| Watch {
             seconds: settings.probation_ms / 1_000,
             takes_back: settings.auto_rollback,
@@ -133,7 +145,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         sinks: guarantees(&plan),
         references,
     };
-    Ok(reverted::or_reverted(observed, desired))
+    reverted::or_reverted(observed, desired)
 }
 
 /// Identity of the pods: their revision, how many there are, and when they were last asked to be made anew.
@@ -147,7 +159,14 @@ fn generation_hash(revision_hash: &str, shape: Shape, restarted_at: Option<&str>
 /// The spec without what only the operator reads: the number of pods and whether they run are no part of what the pods are
 /// told, so that neither makes a new revision.
 fn without_pods(spec: &StreamPipelineSpec) -> StreamPipelineSpec {
-    StreamPipelineSpec { replicas: None, suspend: None, update_strategy: None, image: None, ..spec.clone() }
+    StreamPipelineSpec {
+        replicas: None,
+        suspend: None,
+        update_strategy: None,
+        rollback_to: None,
+        image: None,
+        ..spec.clone()
+    }
 }
 
 /// The manifest with what it refers to.
@@ -214,6 +233,11 @@ fn line(problem: &Problem) -> (Reason, String) {
         _ => Reason::ConfigInvalid,
     };
     (reason, problem.to_string())
+}
+
+fn incompatible(steps: &[Incompatible], references: Vec<Reference>) -> Invalid {
+    let problems: Vec<_> = steps.iter().map(|step| (Reason::StateIncompatible, step.to_string())).collect();
+    invalid(&problems, references)
 }
 
 fn invalid(problems: &[(Reason, String)], references: Vec<Reference>) -> Invalid {

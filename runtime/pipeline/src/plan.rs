@@ -113,7 +113,7 @@ pub struct Settings {
     pub auto_rollback: bool,
 }
 
-/// What a probation may last at least when nothing comes to be processed in it, in milliseconds.
+/// How much longer a probation lasts when nothing comes to be processed in it, in milliseconds.
 pub const PROBATION_WITHOUT_TRAFFIC_MS: i64 = 600_000;
 /// Time for the rollback itself, behind the end of a probation, in milliseconds.
 const ROLLBACK_MS: i64 = 600_000;
@@ -121,7 +121,7 @@ const ROLLBACK_MS: i64 = 600_000;
 impl Settings {
     /// How long the state before a change of the plan is kept, in milliseconds; none when it is not.
     pub fn rollback_window_ms(&self) -> Option<i64> {
-        let watched = self.probation_ms.max(PROBATION_WITHOUT_TRAFFIC_MS);
+        let watched = self.probation_ms + PROBATION_WITHOUT_TRAFFIC_MS;
         (self.probation_ms > 0).then_some(watched + ROLLBACK_MS)
     }
 }

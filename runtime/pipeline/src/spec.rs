@@ -25,8 +25,8 @@ pub use duration::{Duration, DurationError};
 pub use kafka::{KafkaAccess, KafkaSasl, KafkaTls, KafkaTopic, SaslMechanism};
 pub use pipeline::StreamPipelineSpec;
 pub use pod::{
-    ResourceAmounts, Resources, Size, Toleration, TolerationOperator, TopologySpread, UpdateStrategy,
-    UpdateType, WhenUnsatisfiable,
+    ResourceAmounts, Resources, RollbackTo, Size, Toleration, TolerationOperator, TopologySpread,
+    UpdateStrategy, UpdateType, WhenUnsatisfiable,
 };
 pub use scaling::{
     AverageCount, HealthTarget, LagAge, ProcessingTarget, ScalingBehavior, ScalingMetric, ScalingPolicySpec,

@@ -14,7 +14,7 @@ use crate::defences::Defences;
 use crate::identity::{DrainId, Seq, UnitId};
 use crate::journal::{Claim, Ownership};
 use pipeline::plan::PlanHash;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// How many drains a unit remembers Ends of: they are requests of a human or an upgrade, one at a time.
 pub const DRAINS_MAX: usize = 8;
@@ -22,15 +22,23 @@ pub const DRAINS_MAX: usize = 8;
 /// The Ends that a unit has consumed. Part of its state: it is filled by replay as well, and stands in snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    seen: BTreeMap<DrainId, BTreeSet<UnitId>>,
+    /// In the order in which the first one of each came.
+    seen: Vec<(DrainId, BTreeSet<UnitId>)>,
 }
 
 impl Ends {
     /// An End was applied.
     pub fn consume(&mut self, end: &End) {
-        self.seen.entry(end.drain).or_default().insert(end.from.clone());
-        while self.seen.len() > DRAINS_MAX {
-            self.seen.pop_first();
+        self.insert(end.drain, end.from.clone());
+    }
+
+    fn insert(&mut self, drain: DrainId, from: UnitId) {
+        match self.seen.iter_mut().find(|(known, _)| *known == drain) {
+            Some((_, units)) => drop(units.insert(from)),
+            None => self.seen.push((drain, BTreeSet::from([from]))),
+        }
+        if self.seen.len() > DRAINS_MAX {
+            self.seen.remove(0);
         }
     }
 
@@ -40,8 +48,8 @@ impl Ends {
         if !defences.end_marker {
             return true;
         }
-        let seen = self.seen.get(&drain);
-        upstream.iter().all(|unit| seen.is_some_and(|seen| seen.contains(unit)))
+        let seen = self.seen.iter().find(|(known, _)| *known == drain);
+        upstream.iter().all(|unit| seen.is_some_and(|(_, seen)| seen.contains(unit)))
     }
 
     /// What a snapshot keeps.
@@ -54,11 +62,11 @@ impl Ends {
 
 impl FromIterator<(DrainId, UnitId)> for Ends {
     fn from_iter<T: IntoIterator<Item = (DrainId, UnitId)>>(entries: T) -> Self {
-        let mut seen: BTreeMap<DrainId, BTreeSet<UnitId>> = BTreeMap::new();
+        let mut ends = Self::default();
         for (drain, unit) in entries {
-            seen.entry(drain).or_default().insert(unit);
+            ends.insert(drain, unit);
         }
-        Self { seen }
+        ends
     }
 }
 

@@ -6,8 +6,12 @@
 
 use pipeline::plan::{PlanHash, SecretsHash};
 
-/// The version that is written. 2: a Claim says which Secrets its commits are made with. 3: rollbacks.
-pub const WRITE_FORMAT: u8 = 3;
+/// The version that is written where nothing needs a newer one, so that releases before this one can read it. 2: a Claim
+/// says which Secrets its commits are made with.
+pub const WRITE_FORMAT: u8 = 2;
+
+/// The version of journal records that belong to a rollback, or make one possible.
+pub const ROLLBACK_FORMAT: u8 = 3;
 
 /// The newest version that is read; every one from 1 on is.
 pub const READ_FORMAT_MAX: u8 = 3;
@@ -80,9 +84,14 @@ pub struct Encoder(Vec<u8>);
 impl Encoder {
     /// Starts with magic and [`WRITE_FORMAT`].
     pub fn new(magic: Magic) -> Self {
+        Self::of(magic, WRITE_FORMAT)
+    }
+
+    /// Starts with magic and this version.
+    pub fn of(magic: Magic, version: u8) -> Self {
         let mut bytes = Vec::with_capacity(128);
         bytes.extend_from_slice(&magic.bytes());
-        bytes.push(WRITE_FORMAT);
+        bytes.push(version);
         Self(bytes)
     }
 

@@ -351,7 +351,10 @@ impl Replay {
     /// The Secrets that the commit at this boundary was made with; none when nobody says.
     pub fn secrets_of_commit(&self, view: &JournalView) -> Option<SecretsHash> {
         match &self.place {
-            Place::Boundary { commit, .. } => view.secrets_of(&commit.owner),
+            Place::Boundary { commit, .. } => {
+                let view = self.rewinds.and_then(|rewind| rewind.past(view)).unwrap_or(view);
+                view.secrets_of(&commit.owner)
+            }
             _ => None,
         }
     }
@@ -421,7 +424,8 @@ impl Replay {
 
     /// Passes a Claim that goes back to the state which is reached here; the journal goes on behind `next`.
     fn reached(&mut self, base: &Base, next: Seq) -> Result<(), RestoreError> {
-        if self.seq != base.through {
+        // A snapshot of behind the Claim and before the first commit has the number that the journal goes on behind.
+        if self.seq != base.through && self.seq != next {
             let (unit, needed, found) = (self.unit.clone(), base.through, self.seq);
             return Err(RestoreError::JournalStart { unit, needed, found });
         }

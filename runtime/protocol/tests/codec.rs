@@ -42,14 +42,13 @@ proptest! {
         let JournalRecord::Claim(mut claim) = record else { return Ok(()) };
         (claim.base, claim.reprocess, claim.rollback_until_ms) = (None, None, None);
         let second = JournalRecord::Claim(claim.clone());
-        let mut bytes = second.encode();
-        prop_assert_eq!(bytes.split_off(bytes.len() - 2), vec![0, 0], "nothing of a rollback");
-        bytes[2] = 2;
+        let bytes = second.encode();
+        prop_assert_eq!(bytes[2], 2, "what has nothing to do with a rollback is read by releases that know of none");
         prop_assert_eq!(JournalRecord::decode(&bytes), Ok(second));
         claim.secrets = None;
         let first = JournalRecord::Claim(claim);
         let mut bytes = first.encode();
-        prop_assert_eq!(bytes.split_off(bytes.len() - 3), vec![0, 0, 0], "no secrets either");
+        prop_assert_eq!(bytes.pop(), Some(0), "no secrets either");
         bytes[2] = 1;
         prop_assert_eq!(JournalRecord::decode(&bytes), Ok(first));
     }
@@ -152,7 +151,7 @@ fn records_of_format_1_are_read() {
     let decoded = JournalRecord::decode(&released).unwrap();
     let JournalRecord::Released(record) = &decoded else { panic!("{decoded:?}") };
     assert_eq!((record.owner.generation().0, record.seq, record.drain), (2, Seq(7), Some(DrainId(9))));
-    let now = [b"WJ\x03\x05".as_slice(), &released[4..]].concat();
-    assert_eq!(decoded.encode(), now, "nothing else of it is another one in format 3");
+    let now = [b"WJ\x02\x05".as_slice(), &released[4..]].concat();
+    assert_eq!(decoded.encode(), now, "nothing else of it is another one in format 2");
     assert_eq!(JournalRecord::decode(&now), Ok(decoded));
 }

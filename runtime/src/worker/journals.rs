@@ -159,7 +159,9 @@ impl Journal {
             JournalRecord::Commit(commit) => {
                 self.clock_ms = self.clock_ms.max(commit.clock_ms);
                 self.stands.1 = commit.positions.iter().copied().collect();
-                self.course.take_if(|(_, until_ms)| *until_ms < self.clock_ms);
+                // It goes when the fold of before goes: with the first snapshot behind its time.
+                let over = commit.snapshot.is_some().then_some(self.clock_ms);
+                self.course.take_if(|(_, until_ms)| over.is_some_and(|now| *until_ms < now));
                 if let Some((course, _)) = &mut self.course {
                     course.commit(commit);
                 }
@@ -183,10 +185,15 @@ impl Journal {
         self.reprocess = pending.or(said.filter(|id| self.reprocessed != Some(*id)));
         let (inputs, positions) = &self.stands;
         self.stands = (claim.inputs.clone(), carry_over(inputs, positions, &claim.inputs));
-        if before != Some(claim.plan) {
-            self.course = claim
-                .rollback_until_ms
-                .map(|until_ms| (Course::behind(claim, self.stands.1.clone()), until_ms));
+        if before == Some(claim.plan) {
+            return;
+        }
+        match claim.rollback_until_ms {
+            Some(until_ms) => {
+                self.course = Some((Course::behind(claim, self.stands.1.clone()), until_ms));
+            }
+            // The change is taken back: who does that elsewhere may still ask how far it came here.
+            None => self.course.iter_mut().for_each(|(course, _)| course.end()),
         }
     }
 

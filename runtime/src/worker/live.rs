@@ -156,11 +156,12 @@ impl LiveState {
     ) -> Result<Step, Stop> {
         self.stopping |= intents.stop;
         let mut moved = self.outcome(life, environment, now, Duration::ZERO)?;
+        // Before anything is read: records that cannot be processed must not keep a unit from finishing what it has.
+        self.resumes(life, intents)?;
+        self.drains(life, setup, intents);
         moved |= self.read(life, setup, environment, now, wait)?;
         moved |= self.reprocess(life, setup, now)?;
         moved |= self.ticks(life, setup, environment, now)?;
-        self.resumes(life, intents)?;
-        self.drains(life, setup, intents);
         self.uploaded(life, environment, now);
         moved |= self.commit(life, setup, environment, now)?;
         self.cut_drained(life, setup, environment, now)?;

@@ -31,9 +31,16 @@ pub fn reprocess(
     let id = DrainId::of(&format!("reprocess/{}", rewind.undone.0));
     let slot = surroundings.slot(&member.id);
     let own = slot.and_then(|slot| journals[slot].course(rewind.undone));
-    let mut legs: Vec<Leg> = own.map_or_else(Vec::new, |course| legs(course, inputs));
     // Blocks are of another lineage: only sources are read again.
     let reads = |partition: u32| partition % surroundings.topology.units(member.stage) == member.id.index;
+    // A stage whose first step had another name had the same partitions in a unit of that name.
+    let has_mine = |course: &&Course| {
+        let mut read =
+            course.positions().keys().filter(|at| now(course.inputs(), at.input, inputs).is_some());
+        read.any(|at| reads(at.partition))
+    };
+    let mut all = own.into_iter().chain(journals.iter().filter_map(|other| other.course(rewind.undone)));
+    let mut legs: Vec<Leg> = all.find(has_mine).map_or_else(Vec::new, |course| legs(course, inputs));
     let last = last_leg(&rewind, journals, own, (inputs, reads));
     if !last.until.is_empty() {
         legs.push(last);

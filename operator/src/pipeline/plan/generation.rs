@@ -1,11 +1,11 @@
 //! What is known of one generation: is it what is wanted, how far are its units, which number comes next.
 
 use super::Planner;
-use crate::pipeline::observe::{Generation, PodSeen};
+use crate::pipeline::observe::{Facts, Generation, PodSeen};
 use crate::pipeline::validate::Desired;
 use control::generation::stateful_set;
 use control::status::{PodStatus, UnitState};
-use crds::pipeline::{HISTORY_MAX, HistoryEntry, Prior, TransitionKind, TransitionStep};
+use crds::pipeline::{HISTORY_MAX, HistoryEntry, Prior, RolledBack, TransitionKind, TransitionStep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Most generations that a new one is told to fence; more have never been live in a row.
@@ -28,9 +28,28 @@ impl Planner<'_> {
         self.intent.revision = Some(1);
         self.intent.revision_hash = Some(facts.revision_hash.clone());
         self.intent.plan_hash = Some(facts.file.plan_hash.clone());
+        self.intent.rolled_back = self.adopted_rollback(facts);
         if !self.observed.deleting() && !generation.is_live() {
             self.begin(TransitionKind::Resume, TransitionStep::Starting);
         }
+    }
+
+    /// The generation that is adopted takes back the very plan that is wanted: it stays taken back.
+    fn adopted_rollback(&self, facts: &Facts) -> Option<RolledBack> {
+        let (desired, undone) = (self.desired?, facts.file.rewinds?);
+        let plan_of = |generation: &Generation| Some(generation.facts.as_ref()?.file.plan_hash.clone());
+        self.observed.generation(undone).and_then(plan_of).filter(|plan| *plan == desired.plan_hash)?;
+        let mut before =
+            self.observed.generations.iter().filter(|generation| generation.number < undone).rev();
+        let to = before.find(|generation| plan_of(generation).as_ref() == Some(&facts.file.plan_hash))?;
+        Some(RolledBack {
+            generation: undone,
+            to: Some(to.number),
+            rewinds: true,
+            asked: false,
+            hash: desired.attempt_hash.clone(),
+            message: format!("generation {undone} was taken back; why is not known any more"),
+        })
     }
 
     /// A pod says that the newest Claim in the journals is of this generation.

@@ -36,7 +36,7 @@ impl Planner<'_> {
     /// The next generation is named, and its pods start.
     pub(super) fn hand_over(&mut self, number: u64, desired: &Desired) -> Phase {
         let kind = match self.kind_of_change(number, desired) {
-            _ if self.rolls_back(number) => TransitionKind::Rollback,
+            _ if desired.reverted.is_some() && !self.has_plan_of(number, desired) => TransitionKind::Rollback,
             TransitionKind::Scale => TransitionKind::Scale,
             _ => TransitionKind::Handover,
         };
@@ -61,6 +61,10 @@ impl Planner<'_> {
         let outdated = facts.is_some_and(|facts| facts.generation_hash != desired.generation_hash);
         let overtaken = self.observed.generation(number).is_none_or(Generation::is_overtaken);
         let unwanted = desired.suspend || self.is_current(number, desired);
+        if self.gives_up_going_back(successor) {
+            self.intent.transition = None;
+            return Phase::Changing;
+        }
         if outdated || overtaken || unwanted {
             return self.give_up();
         }
@@ -159,7 +163,8 @@ impl Planner<'_> {
             let why =
                 problem.map_or("it does not say why; see the events of its pods", |problem| &problem.message);
             let message = bounded_message(format!("generation {successor} could not take over: {why}"));
-            RolledBack { generation: successor, to: None, hash: desired.attempt_hash.clone(), message }
+            let hash = desired.attempt_hash.clone();
+            RolledBack { generation: successor, to: None, rewinds: false, asked: false, hash, message }
         });
         self.begin(TransitionKind::Resume, TransitionStep::Promoting);
         self.intent.rolled_back = rolled_back;
@@ -187,8 +192,10 @@ impl Planner<'_> {
 
     /// This was tried, and taken back, and the generation before it still has the journals.
     pub(super) fn is_rolled_back(&self, desired: &Desired) -> bool {
-        let works = self.current().is_some_and(|current| !current.is_overtaken());
-        works && self.intent.rolled_back.as_ref().is_some_and(|back| back.hash == desired.attempt_hash)
+        let works =
+            desired.reverted.is_none() && self.current().is_some_and(|current| !current.is_overtaken());
+        let same = |back: &RolledBack| !back.asked && back.hash == desired.attempt_hash;
+        works && self.intent.rolled_back.as_ref().is_some_and(same)
     }
 
     /// A unit of this generation is further than standing by, or somebody has read a Claim of it.

@@ -24,6 +24,8 @@ pub struct Intent {
     pub probation: Option<Probation>,
     /// What was wanted and did not work.
     pub rolled_back: Option<RolledBack>,
+    /// The revision that the user asked for last.
+    pub rollback_to: Option<i64>,
     /// Whose workers the newest generation has to fence.
     pub priors: Vec<Prior>,
     /// Past revisions.
@@ -43,6 +45,7 @@ impl Intent {
             drained: status.drained.clone(),
             probation: status.probation.clone(),
             rolled_back: status.rolled_back.clone(),
+            rollback_to: status.rollback_to,
             priors: status.priors.clone(),
             history: status.history.clone(),
         }
@@ -59,6 +62,7 @@ impl Intent {
         status.drained.clone_from(&self.drained);
         status.probation.clone_from(&self.probation);
         status.rolled_back.clone_from(&self.rolled_back);
+        status.rollback_to = self.rollback_to;
         status.priors.clone_from(&self.priors);
         status.history.clone_from(&self.history);
     }

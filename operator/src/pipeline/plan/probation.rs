@@ -3,7 +3,7 @@
 
 use super::{Phase, Planner};
 use crate::pipeline::observe::{Generation, PodSeen, Trouble};
-use crate::pipeline::validate::Desired;
+use crate::pipeline::validate::{Desired, Watch};
 use ::pipeline::plan::PROBATION_WITHOUT_TRAFFIC_MS;
 use control::PodStatus;
 use control::call::bounded_message;
@@ -38,14 +38,15 @@ impl Planner<'_> {
         if facts.file.plan_hash == plan_hash {
             return;
         }
-        let watched = self.desired.is_some_and(|desired| desired.watch.is_some() && !desired.reverted);
+        let watched =
+            self.desired.is_some_and(|desired| desired.watch.is_some() && desired.reverted.is_none());
         let pods = self.observed.generation(before).map(|old| old.pods.as_slice()).unwrap_or_default();
         self.intent.probation = watched.then(|| Probation {
             generation: number,
             before,
             until: None,
             restarts: 0,
-            dead_letters_per_mille: dead_letters_per_mille(pods),
+            dead_letters_per_mille: dead_letters_per_mille(pods).and_then(|share| i64::try_from(share).ok()),
         });
     }
 
@@ -62,19 +63,48 @@ impl Planner<'_> {
             probation.until = Some(Time(super::later(now, watch.seconds)));
             probation.restarts = most_restarts(&current.pods);
         }
-        match judge(current, probation, now.as_millisecond()) {
+        match judge(current, probation, watch, now.as_millisecond()) {
             Judgement::Open => false,
             Judgement::Passed => {
                 self.intent.probation = None;
                 false
             }
             Judgement::Fails(_) if !watch.takes_back => false,
-            Judgement::Fails(why) => self.take_back_after_all(number, desired, &why),
+            Judgement::Fails(why) => {
+                let message = format!("generation {number} does not work: {why}");
+                self.take_back_after_all(desired, message, false)
+            }
         }
     }
 
+    /// A change that has claimed and will never be live as a whole. True when it is taken back.
+    pub(super) fn has_failed_at_once(&mut self, number: u64) -> bool {
+        let Some(desired) = self.desired.filter(|desired| desired.reverted.is_none()) else { return false };
+        let watched = self.intent.probation.as_ref().is_some_and(|probation| probation.generation == number);
+        let takes_back = desired.watch.is_some_and(|watch| watch.takes_back);
+        let problem = self.observed.generation(number).and_then(permanent_problem);
+        let wanted = self.is_current(number, desired);
+        match problem.filter(|_| watched && takes_back && wanted) {
+            Some(why) => {
+                let message = format!("generation {number} does not work: {why}");
+                self.take_back_after_all(desired, message, false)
+            }
+            None => false,
+        }
+    }
+
+    /// The way back that cannot be gone is given up: the change goes on, unwatched.
+    pub(super) fn gives_up_going_back(&mut self, successor: u64) -> bool {
+        let hopeless = self.intent.rolled_back.as_ref().is_some_and(|back| back.rewinds)
+            && self.observed.generation(successor).and_then(permanent_problem).is_some();
+        if hopeless {
+            self.intent.rolled_back = None;
+        }
+        hopeless
+    }
+
     /// False when there is no record of what was before.
-    fn take_back_after_all(&mut self, number: u64, desired: &Desired, why: &str) -> bool {
+    fn take_back_after_all(&mut self, desired: &Desired, message: String, asked: bool) -> bool {
         let Some(probation) = self.intent.probation.take() else { return false };
         let before = self.observed.generation(probation.before).and_then(|before| before.facts.as_ref());
         if before.is_none_or(|facts| facts.image.is_none()) {
@@ -90,15 +120,47 @@ impl Planner<'_> {
         self.intent.rolled_back = Some(RolledBack {
             generation: probation.generation,
             to: Some(probation.before),
+            rewinds: true,
+            asked,
             hash: desired.attempt_hash.clone(),
-            message: bounded_message(format!("generation {number} does not work: {why}")),
+            message: bounded_message(message),
         });
         true
     }
 
-    /// The plan before a change is wanted again, and the pods of the change are still there.
+    /// The user asks for an earlier revision. True when it is gone back to. During the probation of a change the state goes back
+    /// with the plan, else the plan alone.
+    pub(super) fn goes_back(&mut self, number: u64, desired: &Desired) -> bool {
+        let Some((revision, to)) = desired.asks_for else { return false };
+        self.intent.rollback_to = Some(revision);
+        let hash_of = |number: u64| {
+            let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
+            facts.map(|facts| facts.revision_hash.as_str())
+        };
+        if hash_of(number) == hash_of(to) {
+            return false;
+        }
+        let message = format!("revision {revision} runs, as `spec.rollbackTo` asks");
+        let before = self.intent.probation.as_ref().map(|probation| probation.before);
+        if before.is_some_and(|before| hash_of(before) == hash_of(to)) {
+            return self.take_back_after_all(desired, message, true);
+        }
+        self.intent.probation = None;
+        self.intent.rolled_back = Some(RolledBack {
+            generation: number,
+            to: Some(to),
+            rewinds: false,
+            asked: true,
+            hash: desired.attempt_hash.clone(),
+            message,
+        });
+        true
+    }
+
+    /// Plan and state of before a change are wanted again, and the pods of the change are still there.
     pub(super) fn rolls_back(&self, number: u64) -> bool {
-        self.desired.is_some_and(|desired| desired.reverted && !self.has_plan_of(number, desired))
+        let rewinds = |desired: &Desired| desired.reverted.is_some_and(|reverted| reverted.undone.is_some());
+        self.desired.is_some_and(|desired| rewinds(desired) && !self.has_plan_of(number, desired))
     }
 
     /// What a change that was taken back has given out is processed again.
@@ -115,21 +177,28 @@ impl Planner<'_> {
     }
 }
 
-fn judge(current: &Generation, probation: &Probation, now_ms: i64) -> Judgement {
-    if let Some(why) = failure(current, probation, now_ms) {
-        return Judgement::Fails(why);
-    }
+fn judge(current: &Generation, probation: &Probation, watch: Watch, now_ms: i64) -> Judgement {
     let Some(until) = probation.until.as_ref().map(|until| until.0.as_millisecond()) else {
         return Judgement::Open;
     };
+    // Too late to judge: it was suspended, or nobody has looked.
+    if now_ms >= until + PROBATION_WITHOUT_TRAFFIC_MS {
+        return Judgement::Passed;
+    }
+    if let Some(why) = failure(current, probation, until - watch.seconds * 1_000, now_ms) {
+        return Judgement::Fails(why);
+    }
     // What nothing has gone through has shown nothing; but nobody waits for ever.
     let has_worked = reports(&current.pods).any(|report| report.records > 0);
     let end_ms = if has_worked { until } else { until + PROBATION_WITHOUT_TRAFFIC_MS };
     if now_ms >= end_ms { Judgement::Passed } else { Judgement::Open }
 }
 
-fn failure(current: &Generation, probation: &Probation, now_ms: i64) -> Option<String> {
-    let crashes = most_restarts(&current.pods) - probation.restarts;
+/// Why a change does not work that is watched since `since_ms`.
+fn failure(current: &Generation, probation: &Probation, since_ms: i64, now_ms: i64) -> Option<String> {
+    // Other pods of the same plan begin at none.
+    let before = if current.number == probation.generation { probation.restarts } else { 0 };
+    let crashes = most_restarts(&current.pods) - before;
     if crashes >= RESTARTS_MAX {
         let said = current.pods.iter().find_map(|pod| match &pod.trouble {
             Some(Trouble::Ends { said, .. }) if !said.is_empty() => Some(format!(": {said}")),
@@ -137,22 +206,29 @@ fn failure(current: &Generation, probation: &Probation, now_ms: i64) -> Option<S
         });
         return Some(format!("a pod has restarted {crashes} times{}", said.unwrap_or_default()));
     }
-    let problems = reports(&current.pods).flat_map(|report| &report.problems);
-    if let Some(problem) = problems.into_iter().find(|problem| problem.permanent) {
-        return Some(problem.message.clone());
+    if let Some(problem) = permanent_problem(current) {
+        return Some(problem);
     }
+    // Records that a producer has not committed are no input: what counts is what was read.
     let is_stuck = |report: &&PodStatus| {
-        let waits = report.lag.records.is_some_and(|records| records > 0);
-        let last_ms = report.last_commit_ms.unwrap_or(report.started_at_ms);
+        let waits = report.queue_records.is_some_and(|records| records > 0);
+        let last_ms = report.last_commit_ms.unwrap_or(report.started_at_ms).max(since_ms);
         waits && now_ms - last_ms >= STUCK_MS
     };
     if reports(&current.pods).any(|report| is_stuck(&report)) {
         return Some(format!("nothing was committed for {} s, and there is input", STUCK_MS / 1_000));
     }
     let letters: u64 = reports(&current.pods).map(|report| report.dead_letters).sum();
-    let (now, before) = (dead_letters_per_mille(&current.pods), probation.dead_letters_per_mille);
+    let now = dead_letters_per_mille(&current.pods)?;
+    let before = u64::try_from(probation.dead_letters_per_mille?).ok()?;
     (letters >= DEAD_LETTERS_MIN && now > before + DEAD_LETTERS_MORE)
         .then(|| format!("{now} of 1000 records are dead letters, with the version before it were {before}"))
+}
+
+/// What a pod says does not pass by itself.
+fn permanent_problem(generation: &Generation) -> Option<String> {
+    let mut problems = reports(&generation.pods).flat_map(|report| &report.problems);
+    problems.find(|problem| problem.permanent).map(|problem| problem.message.clone())
 }
 
 fn reports(pods: &[PodSeen]) -> impl Iterator<Item = &PodStatus> {
@@ -163,8 +239,9 @@ fn most_restarts(pods: &[PodSeen]) -> i64 {
     pods.iter().map(|pod| i64::from(pod.restarts)).max().unwrap_or(0)
 }
 
-fn dead_letters_per_mille(pods: &[PodSeen]) -> u64 {
+/// None when nothing has gone through them, or nobody answers.
+fn dead_letters_per_mille(pods: &[PodSeen]) -> Option<u64> {
     let (letters, records) = reports(pods)
         .fold((0, 0), |(letters, records), report| (letters + report.dead_letters, records + report.records));
-    (letters * 1_000).checked_div(records).unwrap_or(0)
+    (letters * 1_000).checked_div(records)
 }

@@ -144,6 +144,9 @@ impl Planner<'_> {
             self.intent.transition = None;
             return self.settle();
         }
+        if self.has_failed_at_once(number) {
+            return Phase::Changing;
+        }
         let gone = self.current().is_none_or(|generation| generation.replicas.is_none());
         if let Some(desired) = self.desired {
             let changed =

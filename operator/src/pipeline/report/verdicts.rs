@@ -65,6 +65,13 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
         return verdict(false, reason(facts, transition), waits_on(facts, pods));
     }
     match &facts.decision.intent.rolled_back {
+        Some(back) if phase == Phase::RolledBack && back.asked => {
+            let running = running(facts, pods);
+            if running.holds != Some(true) {
+                return running;
+            }
+            verdict(true, Reason::RolledBack, format!("{}; {}", back.message, what_is_live(pods)))
+        }
         Some(back) if phase == Phase::RolledBack => {
             let message = format!("{}; {TRY_AGAIN}", back.message);
             verdict(false, Reason::RolledBack, with_what_runs(&message, facts, pods))
@@ -73,6 +80,8 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
     }
 }
 
+/// How much of the reason of a rollback stands before what it waits on.
+const REASON_BYTES: usize = 400;
 /// What helps against a change that was taken back.
 const TRY_AGAIN: &str =
     "change the spec, or set the annotation `weir.dev/restartedAt` to have it tried again as it is";
@@ -210,7 +219,10 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         None => alone(transition.step, number, pods, wanted),
     };
     let text = match &intent.rolled_back {
-        Some(back) if transition.kind == TransitionKind::Rollback => format!("{}; {text}", back.message),
+        Some(back) if transition.kind == TransitionKind::Rollback => {
+            let why = &back.message[..back.message.floor_char_boundary(REASON_BYTES)];
+            format!("{why}; {text}")
+        }
         _ => text,
     };
     if late(facts) { bounded_message(format!("{text}; this takes longer than expected")) } else { text }
@@ -303,7 +315,8 @@ fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     let deleting = facts.decision.phase == Phase::Deleting;
     let hopeless = |problem: &Problem| problem.permanent && problem.condition != Kind::WatermarkAdvancing;
     let phase = facts.decision.phase;
-    let refused = facts.desired.is_err() || phase == Phase::RolledBack;
+    let asked = facts.decision.intent.rolled_back.as_ref().is_some_and(|back| back.asked);
+    let refused = facts.desired.is_err() || phase == Phase::RolledBack && !asked;
     !deleting && (refused || problems.iter().any(hopeless) || late(facts))
 }
 

@@ -2,8 +2,8 @@
 
 use super::pod::TextMap;
 use super::{
-    Affinity, Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, SideSink, SinkSpec,
-    Size, SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
+    Affinity, Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, RollbackTo, SideSink,
+    SinkSpec, Size, SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -110,4 +110,9 @@ pub struct StreamPipelineSpec {
     /// How a change of the pipeline replaces its pods; the default is `type: Handover`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_strategy: Option<UpdateStrategy>,
+    /// Runs an earlier revision instead of what the rest of the spec says, until that changes or this is taken away; by
+    /// default none. During the probation of a change the revision before it goes on from its own state of then, else
+    /// from the state that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<RollbackTo>,
 }

@@ -121,6 +121,15 @@ pub struct UpdateStrategy {
     pub auto_rollback: Option<bool>,
 }
 
+/// An earlier revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollbackTo {
+    /// Its number in `status.history`, from 1.
+    #[schemars(range(min = 1))]
+    pub revision: i64,
+}
+
 /// The ways to replace pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UpdateType {

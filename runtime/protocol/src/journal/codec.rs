@@ -5,7 +5,7 @@ use super::record::{
     Base, Claim, ClaimedInput, Commit, Cut, Heritage, Hold, InputPartition, JournalRecord, Leg, Released,
     Renewal, Reprocess, Reprocessed, SinkProgress,
 };
-use crate::format::{DecodeError, Decoder, Encoder, Magic};
+use crate::format::{DecodeError, Decoder, Encoder, Magic, ROLLBACK_FORMAT, WRITE_FORMAT};
 use crate::identity::{
     DrainId, Generation, Incarnation, Lineage, Owner, PlacementHash, Seq, UnitId, WorkerIndex, Writer,
 };
@@ -26,10 +26,11 @@ const REPROCESSED: u8 = 7;
 impl JournalRecord {
     /// The value of the Kafka record.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::new(Magic::Journal);
+        let format = self.format();
+        let mut out = Encoder::of(Magic::Journal, format);
         match self {
-            Self::Claim(claim) => write_claim(out.byte(CLAIM), claim),
-            Self::Commit(commit) => write_commit(out.byte(COMMIT), commit),
+            Self::Claim(claim) => write_claim(out.byte(CLAIM), claim, format),
+            Self::Commit(commit) => write_commit(out.byte(COMMIT), commit, format),
             Self::Hold(hold) => write_hold(out.byte(HOLD), hold),
             Self::Unhold { name } => {
                 out.byte(UNHOLD).text(name);
@@ -42,6 +43,20 @@ impl JournalRecord {
             }
         }
         out.finish()
+    }
+
+    /// The oldest version that can say it.
+    fn format(&self) -> u8 {
+        let claim = match self {
+            Self::Claim(claim) => Some(&**claim),
+            Self::Commit(commit) => commit.renewal.as_ref().map(|renewal| &renewal.claim),
+            Self::Reprocessed(_) => return ROLLBACK_FORMAT,
+            _ => None,
+        };
+        let of_rollback = |claim: &Claim| {
+            claim.base.is_some() || claim.reprocess.is_some() || claim.rollback_until_ms.is_some()
+        };
+        if claim.is_some_and(of_rollback) { ROLLBACK_FORMAT } else { WRITE_FORMAT }
     }
 
     /// Reads the value of a Kafka record.
@@ -140,7 +155,7 @@ pub(crate) fn read_inputs(from: &mut Decoder<'_>) -> Result<Vec<ClaimedInput>, D
     })
 }
 
-fn write_claim(out: &mut Encoder, claim: &Claim) {
+fn write_claim(out: &mut Encoder, claim: &Claim, format: u8) {
     write_owner(out, &claim.owner);
     out.plan(claim.plan).word(claim.placement.0).number(u64::from(claim.semantics));
     out.number(u64::from(claim.lineage.0)).byte(u8::from(claim.retired));
@@ -164,6 +179,9 @@ fn write_claim(out: &mut Encoder, claim: &Claim) {
     out.option(claim.secrets, |out, secrets| {
         out.secrets(secrets);
     });
+    if format < ROLLBACK_FORMAT {
+        return;
+    }
     out.option(claim.reprocess.as_ref(), |out, reprocess| {
         out.number(reprocess.id.0).list(&reprocess.legs, |out, leg| {
             write_positions(out, &leg.until);
@@ -234,7 +252,7 @@ fn read_reprocess(from: &mut Decoder<'_>) -> Result<Reprocess, DecodeError> {
     })
 }
 
-fn write_commit(out: &mut Encoder, commit: &Commit) {
+fn write_commit(out: &mut Encoder, commit: &Commit, format: u8) {
     write_owner(out, &commit.owner);
     out.number(commit.seq.0).signed(commit.clock_ms);
     write_positions(out, &commit.positions);
@@ -243,7 +261,7 @@ fn write_commit(out: &mut Encoder, commit: &Commit) {
     out.number(commit.outputs.count).word(commit.outputs.hash);
     out.option(commit.snapshot.as_ref(), write_pointer);
     out.option(commit.renewal.as_ref(), |out, renewal| {
-        write_claim(out, &renewal.claim);
+        write_claim(out, &renewal.claim, format);
         out.list(&renewal.holds, write_hold);
     });
     out.list(&commit.sinks, |out, progress| {

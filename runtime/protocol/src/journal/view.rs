@@ -60,8 +60,8 @@ pub struct JournalView {
     clock_ms: Option<i64>,
     next_offset: i64,
     past: Option<Box<Past>>,
-    /// The Claim at this offset goes on from the state before a change of plan, behind this commit.
-    rewound: Option<(i64, Seq)>,
+    /// Claims, by offset, that go on from the state before a change of plan, each behind this commit.
+    rewound: Vec<(i64, Seq)>,
     /// What was processed again last.
     reprocessed: Option<DrainId>,
 }
@@ -158,7 +158,7 @@ impl JournalView {
         let past = self.past.take().filter(|past| past.undone == undone);
         let view = past.map(|past| past.view).unwrap_or_default();
         self.origin_at = [view.landmark(), Some(offset)].into_iter().flatten().min();
-        self.rewound = Some((offset, self.ownership.seq()));
+        self.rewound.push((offset, self.ownership.seq()));
         self.tail = view.tail;
         self.origin = view.origin;
         self.pointers = view.pointers;
@@ -242,7 +242,7 @@ impl JournalView {
 
     /// The commit that the journal goes on behind, when the Claim at this offset goes back to the past.
     pub fn rewound_at(&self, offset: i64) -> Option<Seq> {
-        self.rewound.filter(|(at, _)| *at == offset).map(|(_, seq)| seq)
+        self.rewound.iter().find(|(at, _)| *at == offset).map(|(_, seq)| *seq)
     }
 
     /// What the unit still has to process again.

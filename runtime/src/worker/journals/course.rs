@@ -16,12 +16,20 @@ pub struct Course {
     inputs: Vec<ClaimedInput>,
     positions: BTreeMap<InputPartition, i64>,
     legs: Vec<Leg>,
+    /// The change was taken back here.
+    ended: bool,
 }
 
 impl Course {
     /// Nothing yet, behind the Claim that changes the plan, with these positions.
     pub fn behind(claim: &Claim, positions: BTreeMap<InputPartition, i64>) -> Self {
-        Self { since: claim.owner.generation(), inputs: claim.inputs.clone(), positions, legs: Vec::new() }
+        Self {
+            since: claim.owner.generation(),
+            inputs: claim.inputs.clone(),
+            positions,
+            legs: Vec::new(),
+            ended: false,
+        }
     }
 
     /// The generation that changed the plan.
@@ -29,8 +37,16 @@ impl Course {
         self.since
     }
 
+    /// The change is taken back here: what comes is no part of it.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// Passes a commit: each tick ends a leg.
     pub fn commit(&mut self, commit: &Commit) {
+        if self.ended {
+            return;
+        }
         for entry in &commit.schedule {
             match entry {
                 Scheduled::Batch(batch) => drop(self.positions.insert(batch.at, batch.end)),
@@ -44,8 +60,11 @@ impl Course {
             }
         }
         self.positions = commit.positions.iter().copied().collect();
-        if self.legs.len() > LEGS_MAX {
-            self.legs.remove(0);
+        // A tick that comes later than it did is better than none: who fell silent then may be silent still.
+        while self.legs.len() > LEGS_MAX {
+            let Leg { mut ticks, .. } = self.legs.remove(0);
+            ticks.append(&mut self.legs[0].ticks);
+            self.legs[0].ticks = ticks;
         }
     }
 

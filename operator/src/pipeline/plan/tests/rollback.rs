@@ -58,9 +58,8 @@ fn another_plan_is_watched_and_passes() {
     let worked = reports(after(observed.clone(), 121), 2, |report| report.records = 1);
     assert_eq!(decide(&worked).intent.probation, None);
     // Nothing has gone through it: that shows nothing, for a while.
-    let idle = reports(observed, 2, |report| report.lag.records = Some(0));
-    assert!(decide(&after(idle.clone(), 121)).intent.probation.is_some());
-    assert_eq!(decide(&after(idle, 721)).intent.probation, None);
+    assert!(decide(&after(observed.clone(), 121)).intent.probation.is_some());
+    assert_eq!(decide(&after(observed, 721)).intent.probation, None);
 }
 
 #[test]
@@ -94,23 +93,93 @@ fn what_does_not_work_is_taken_back() {
     of(&mut twice, 2).pods.iter_mut().for_each(|pod| pod.restarts = 2);
     assert_eq!(fails(twice), None, "that happens to any pod");
     let stuck = reports(after(changed(), 61), 2, |report| {
-        (report.last_commit_ms, report.lag.records) = (Some(now_ms), Some(7));
+        (report.last_commit_ms, report.queue_records) = (Some(now_ms), Some(7));
     });
     assert_eq!(
         fails(stuck.clone()).as_deref(),
         Some("generation 2 does not work: nothing was committed for 60 s, and there is input")
     );
     assert_eq!(
-        fails(reports(stuck, 2, |report| report.lag.records = Some(0))),
+        fails(reports(stuck, 2, |report| report.queue_records = Some(0))),
         None,
         "there is nothing to do"
     );
-    let letters = |letters: u64| {
-        reports(changed(), 2, |report| (report.records, report.dead_letters) = (1_000, letters))
+    let letters = |letters: u64, before: Option<i64>| {
+        let mut observed = changed();
+        let status = observed.pipeline.status.as_mut().expect("a status");
+        status.probation.as_mut().expect("it is watched").dead_letters_per_mille = before;
+        reports(observed, 2, |report| (report.records, report.dead_letters) = (1_000, letters))
     };
-    assert_eq!(fails(letters(50)), None);
-    let why = fails(letters(60)).expect("too many");
-    assert!(why.ends_with("60 of 1000 records are dead letters, with the version before it were 0"), "{why}");
+    assert_eq!(fails(letters(50, Some(0))), None);
+    assert_eq!(fails(letters(60, None)), None, "nobody knows how it was before");
+    assert_eq!(fails(letters(60, Some(10))), None);
+    let why = fails(letters(61, Some(10))).expect("too many");
+    assert!(
+        why.ends_with("61 of 1000 records are dead letters, with the version before it were 10"),
+        "{why}"
+    );
+    let suspended = after(letters(61, Some(10)), 1_500);
+    let decision = decide(&suspended);
+    assert_eq!((decision.intent.rolled_back, decision.intent.probation), (None, None), "that is long over");
+}
+
+fn failed(observed: Observed, number: u64) -> Observed {
+    let problem = control::status::Problem {
+        reason: Some(control::Reason::CrashLooping),
+        condition: control::Condition::Ready,
+        component: None,
+        message: "the engine failed".to_owned(),
+        permanent: true,
+        since_ms: 0,
+    };
+    reports(observed, number, |report| report.problems = vec![problem.clone()])
+}
+
+#[test]
+fn what_fails_before_all_of_it_works_is_taken_back_as_well() {
+    let (standing_by, _) = walk(other_topic(live(created(), 1), "elsewhere"));
+    let near = with_pods(with_pods(standing_by, 1, UnitState::Live), 2, UnitState::CaughtUp);
+    let claiming = with_pods(with_pods(walk(near).0, 1, UnitState::Released), 2, UnitState::Claiming);
+    let (promoting, _) = walk(claiming);
+    assert_eq!(decide(&promoting).intent.rolled_back, None);
+    let (observed, _) = walk(failed(promoting, 2));
+    assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
+}
+
+#[test]
+fn a_way_back_that_cannot_be_gone_is_given_up() {
+    let (observed, _) = walk(walk(crashing(changed(), 2)).0);
+    let (observed, decision) = walk(failed(with_pods(observed, 3, UnitState::Failed), 3));
+    assert_eq!((decision.intent.rolled_back, decision.intent.probation), (None, None));
+    assert_eq!(step(&observed), None, "the change goes on");
+}
+
+#[test]
+fn what_was_before_is_kept_as_long_as_it_may_be_needed() {
+    let mut observed = changed();
+    for number in 2..=13 {
+        observed = taken_over(replicas(observed, 2 + i32::from(number % 2 == 0)), number);
+        observed = walk(without_pods(observed, number)).0;
+    }
+    assert!(
+        observed.generation(1).is_some_and(|before| before.facts.is_some()),
+        "{:?}",
+        status(&observed).probation
+    );
+    let back = decide(&crashing(observed, 14)).intent.rolled_back.and_then(|back| back.to);
+    assert_eq!(back, Some(1));
+}
+
+#[test]
+fn a_lost_status_does_not_bring_the_change_back() {
+    let (observed, _) = walk(walk(crashing(changed(), 2)).0);
+    let back = taken_over(observed, 2);
+    assert_eq!(decide(&back).phase, Phase::RolledBack);
+    let back = edited(without_pods(back, 2), |pipeline| pipeline.status = None);
+    let (back, _) = walk(with_pods(back, 3, UnitState::Live));
+    let again = decide(&back);
+    assert_eq!(again.phase, Phase::RolledBack);
+    assert_eq!(again.intent.rolled_back.map(|back| (back.generation, back.to)), Some((2, Some(1))));
 }
 
 #[test]
@@ -196,4 +265,58 @@ fn nothing_is_taken_back_to_what_nobody_has_written_down() {
     of(&mut observed, 1).facts = None;
     let decision = decide(&observed);
     assert_eq!((decision.phase, decision.intent.rolled_back), (Phase::Steady, None));
+}
+
+fn asks_for(observed: Observed, revision: Option<i64>) -> Observed {
+    use ::pipeline::spec::RollbackTo;
+    edited(observed, |pipeline| pipeline.spec.rollback_to = revision.map(|revision| RollbackTo { revision }))
+}
+
+/// The change has passed its probation.
+fn passed() -> Observed {
+    let worked = reports(after(changed(), 121), 2, |report| {
+        (report.records, report.lag.records) = (1, Some(0));
+    });
+    walk(worked).0
+}
+
+#[test]
+fn the_user_may_go_back_to_an_earlier_revision() {
+    assert_eq!(status(&passed()).probation, None);
+    let (observed, decision) = walk(asks_for(passed(), Some(1)));
+    assert_eq!((decision.phase, decision.actions), (Phase::Changing, vec![]));
+    let (observed, decision) = walk(observed);
+    assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
+    assert_eq!(decision.actions, [Action::Start(3)]);
+    let facts = observed.generation(3).and_then(|next| next.facts.as_ref()).expect("it is made");
+    assert_eq!(
+        (&facts.file.plan_hash, facts.file.rewinds),
+        (&before_hash(&observed), None),
+        "with the state of now"
+    );
+    let back = taken_over(observed, 2);
+    assert_eq!((decide(&back).phase, status(&back).probation), (Phase::RolledBack, None));
+
+    // A later change of the spec wins, although the wish still stands there; taking it away ends it.
+    let (other, _) = walk(other_topic(back.clone(), "somewhere"));
+    assert_eq!(step(&other), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    let (forward, _) = walk(asks_for(back, None));
+    assert_eq!(step(&forward), Some((TransitionKind::Handover, TransitionStep::StandingBy)));
+    assert_eq!(status(&forward).rolled_back, None);
+}
+
+#[test]
+fn in_a_probation_the_state_goes_back_too() {
+    let (observed, _) = walk(asks_for(changed(), Some(1)));
+    assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
+    let decision = decide(&observed);
+    let [file] = &files(&observed, &decision)[..] else { panic!("one generation") };
+    assert_eq!((file.rewinds, &file.plan_hash), (Some(2), &before_hash(&observed)));
+}
+
+#[test]
+fn only_what_is_kept_can_be_gone_back_to() {
+    let refused = desired(&asks_for(passed(), Some(7))).expect_err("there is no such revision");
+    assert_eq!(refused.message, "spec.rollbackTo.revision: revision 7 is not kept; there are 1, 2");
+    assert_eq!(decide(&asks_for(passed(), Some(2))).phase, Phase::Steady, "it runs already");
 }
