@@ -141,6 +141,32 @@ fn who_is_not_known_or_may_not_is_told_apart() {
 }
 
 #[test]
+fn a_store_with_an_authority_of_its_own_is_trusted_when_the_secret_says_so() {
+    let server = S3Server::start_encrypted(&["state"]);
+    let bucket = bucket(&server, "state", "");
+    let error = store_as(&bucket, "o", ROOT).put(&unit("s", 0), &key(1, "x"), b"1").unwrap_err();
+    assert!(error.needs_somebody());
+    let (fault, answer) = fault(error);
+    assert_eq!(fault, Fault::NotTrusted, "{answer}");
+    let authority = server.authority();
+    let mut store = ObjectStore::new(&bucket, "o", move || {
+        let read = |_: &str, key: &str| {
+            let value = match key {
+                "AWS_ACCESS_KEY_ID" => Some(ROOT[0]),
+                "AWS_SECRET_ACCESS_KEY" => Some(ROOT[1]),
+                "ca.crt" => Some(authority.as_str()),
+                _ => None,
+            };
+            Ok(value.map(|value| value.as_bytes().to_vec()))
+        };
+        Credentials::read(Cloud::S3, &Secret { name: "s3", read: &read, place: "the test".to_owned() })
+    })
+    .unwrap();
+    let name = store.put(&unit("s", 0), &key(1, "x"), &bytes(20 << 20, 1)).unwrap();
+    assert_eq!(store.get(&name).unwrap(), bytes(20 << 20, 1));
+}
+
+#[test]
 fn a_secret_that_is_rotated_is_taken_up() {
     let server = S3Server::start(&["state"]);
     let now = Arc::new(Mutex::new(["root", "old-secret"]));

@@ -2,6 +2,7 @@
 //! program, which `e2e/bed/bed s3-server` builds.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -18,18 +19,32 @@ pub struct S3Server {
     program: String,
     directory: TempDir,
     port: u16,
+    encrypted: bool,
     process: Option<Child>,
 }
 
 impl S3Server {
     /// A server with these buckets.
     pub fn start(buckets: &[&str]) -> Self {
+        Self::prepared(buckets, false)
+    }
+
+    /// A server with these buckets that speaks TLS, with a certificate by an authority of its own; needs openssl.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub fn start_encrypted(buckets: &[&str]) -> Self {
+        Self::prepared(buckets, true)
+    }
+
+    fn prepared(buckets: &[&str], encrypted: bool) -> Self {
         let program = std::env::var("S3_SERVER").expect("S3_SERVER names the program of a server of S3");
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("users")).unwrap();
         // Bound and given back: nobody else is likely to take it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { program, directory, port, process: None };
+        let mut server = Self { program, directory, port, encrypted, process: None };
+        if encrypted {
+            make_certificates(server.directory.path());
+        }
         for bucket in buckets {
             server.make_bucket(bucket);
         }
@@ -49,7 +64,13 @@ impl S3Server {
 
     /// Its address.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address())
+        format!("{}://{}", if self.encrypted { "https" } else { "http" }, self.address())
+    }
+
+    /// The authority of its certificate, PEM.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub fn authority(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("ca.crt")).unwrap()
     }
 
     /// Kills it at once. Its buckets stay.
@@ -62,7 +83,12 @@ impl S3Server {
 
     /// Starts it again at the same address, and waits until it answers.
     pub fn go_on(&mut self) {
-        let process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if self.encrypted {
+            let file = |name: &str| self.directory.path().join(name);
+            command.arg("--cert").arg(file("server.crt")).arg("--key").arg(file("server.key"));
+        }
+        let process = command
             .args(["--quiet", "--port", &self.address().to_string()])
             .args(["--access", ROOT[0], "--secret", ROOT[1]])
             .arg("--iam-dir")
@@ -96,4 +122,23 @@ impl Drop for S3Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// An authority, and a certificate by it for 127.0.0.1.
+fn make_certificates(directory: &Path) {
+    let openssl = |arguments: &str| {
+        let made = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(directory)
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl is on the path");
+        assert!(made.success(), "openssl {arguments}");
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=authority"));
+    openssl(&format!(
+        "req -x509 {key} -keyout server.key -out server.crt -days 2 -subj /CN=store -CA ca.crt -CAkey ca.key \
+         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+    ));
 }

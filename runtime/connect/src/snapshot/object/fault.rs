@@ -24,6 +24,8 @@ pub enum Fault {
     Clock,
     /// The bucket is somewhere else.
     Region,
+    /// Whoever answers there proves it with a certificate that nobody vouches for.
+    NotTrusted,
     /// Nobody answers there.
     Unreachable,
     /// It took too long.
@@ -52,6 +54,9 @@ impl std::fmt::Display for Fault {
             }
             Self::Clock => "the clocks of this machine and of the store differ: set the clock of this machine",
             Self::Region => "the bucket is in another region: set checkpoint.storage.region",
+            Self::NotTrusted => {
+                "the certificate of the store is not trusted: put its authority as `ca.crt` into the Secret of checkpoint.storage.secretRef"
+            }
             Self::Unreachable => {
                 "the store is not reached: look at endpoint of checkpoint.storage, at name resolution and at the network policies"
             }
@@ -71,7 +76,8 @@ impl Fault {
             | Self::NotKnown
             | Self::NoIdentity
             | Self::Clock
-            | Self::Region => true,
+            | Self::Region
+            | Self::NotTrusted => true,
             Self::Unreachable | Self::TimedOut | Self::Unwell | Self::Other => false,
         }
     }
@@ -135,6 +141,7 @@ pub(super) fn fault(error: &object_store::Error) -> Fault {
     }
     if let Some(transport) = transport(error) {
         return match transport.kind() {
+            _ if causes(transport).contains("invalid peer certificate") => Fault::NotTrusted,
             HttpErrorKind::Timeout => Fault::TimedOut,
             HttpErrorKind::Connect | HttpErrorKind::Request | HttpErrorKind::Interrupted => {
                 Fault::Unreachable
