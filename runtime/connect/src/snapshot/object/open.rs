@@ -142,7 +142,8 @@ fn options(given: Option<&Credentials>) -> object_store::Result<ClientOptions> {
 
 fn retries() -> RetryConfig {
     let backoff = BackoffConfig {
-        init_backoff: Duration::from_millis(100),
+        // Four of them last about as long as a server takes to be started again.
+        init_backoff: Duration::from_millis(250),
         max_backoff: Duration::from_secs(5),
         base: 2.0,
     };
