@@ -44,6 +44,12 @@ fill_kafka() {
     dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1"
 }
 
+# The store is no process of the bed: whoever tests starts as many as it needs, and stops them (bed s3-server).
+build_s3() {
+  [[ -d $(go_dir s3) ]] || require_go "the object store"
+  part s3 "$(go_dir s3)" fill_s3
+}
+
 build_cluster() {
   local name
   for name in kubernetes etcd helm dns own; do
@@ -75,6 +81,8 @@ fill_etcd() {
 }
 
 fill_helm() { go_build helm "$1" "" helm.sh/helm/v3/cmd/helm; }
+
+fill_s3() { go_build s3 "$1" "" github.com/versity/versitygw/cmd/versitygw; }
 
 fill_dns() { go_build dns "$1" "" .; }
 

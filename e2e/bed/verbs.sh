@@ -217,6 +217,13 @@ verb_consume() {
   consume "$@"
 }
 
+# The store is built when it is missing; its path is all that is printed.
+verb_s3_server() {
+  exclusively
+  build_s3
+  printf '%s\n' "$(go_dir s3)/versitygw"
+}
+
 # The tools need no broker of ours: KAFKA may name any.
 kafka_tools_ready() {
   require_java

@@ -15,6 +15,7 @@ all_checks() {
   model_short
   phase 'simulation: 200 seeds' 5m "$(program simulate)" --seeds 200
   phase 'simulation: no defence' 2m "$(program simulate)" --seeds 3000 --mutants
+  check_storage
   cluster_is_up
   check_kafka
   phase 'audit: plain workers' 5m "$(program audit)" --weir "$(program weir)" --kafka "$KAFKA" \

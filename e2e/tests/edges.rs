@@ -21,7 +21,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("kube", &["crds", "operator", "e2e"]),
     ("k8s-openapi", &["crds", "operator", "e2e"]),
     ("rdkafka", &["connect", "e2e"]),
-    ("tokio", &["runtime", "operator", "e2e"]),
+    ("object_store", &["connect", "runtime"]),
+    ("tokio", &["connect", "runtime", "operator", "e2e"]),
     ("cel", &["pipeline"]),
     ("anyhow", &["runtime", "operator", "e2e"]),
 ];

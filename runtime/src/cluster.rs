@@ -1,6 +1,7 @@
 //! Workers over a real Kafka: a thread each, with one intent and one report list per process.
 
 mod door;
+mod storage;
 
 use crate::clock;
 use crate::drive::drive;
@@ -11,7 +12,8 @@ use connect::envelope::LineForm;
 use connect::kafka::secret::{self, SecretError};
 use connect::kafka::{Access, Io, Settings, transaction_timeout_ms};
 use connect::sink::{FileMode, LineSink, SinkError};
-use connect::snapshot::{FileStore, SnapshotError, TopicStore, Uploads};
+use connect::snapshot::object::CredentialsError;
+use connect::snapshot::{SnapshotError, Uploads};
 use door::Door;
 use pipeline::manifest::SecretData;
 use pipeline::plan::{KafkaAccess, MaskKeys, Plan, SinkConnector, SinkId};
@@ -22,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::uploads;
+pub(crate) use storage::{credentials_mounted, object_store};
 
 /// Why workers cannot be started at all.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,15 @@ pub enum StartError {
     /// Where snapshots go.
     #[error("checkpoint storage")]
     Storage(#[source] SnapshotError),
+    /// The Secret of the place where snapshots go.
+    #[error("secret `{name}`")]
+    StorageSecret {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: CredentialsError,
+    },
     /// A file sink.
     #[error("sink `{name}`")]
     Sink {
@@ -255,6 +268,7 @@ pub fn start(
         // They do not change any more: what is missing stays missing.
         reach.secrets.mask_keys(&setup.plan).map_err(|error| StartError::MaskKeys(Box::new(error)))?;
     }
+    storage::check(&setup.plan, &reach.secrets)?;
     tracing::info!(kafka = %access, "reaching Kafka");
     workers
         .map(|number| {
@@ -283,28 +297,6 @@ fn environment(setup: &Setup, reach: &Reach, access: Access) -> Result<KafkaEnvi
         door,
         setup: setup.clone(),
         sinks: line_sinks(plan)?,
-    })
-}
-
-fn uploads(setup: &Setup, door: &Door) -> Result<Uploads, StartError> {
-    let uploads = match &setup.plan.settings().checkpoint_storage {
-        Some(address) => {
-            let store = FileStore::open_address(address, setup.identity.folder());
-            Uploads::background(store.map_err(StartError::Storage)?)
-        }
-        None => Uploads::background(topic_store(setup, door.clone())),
-    };
-    uploads.map_err(StartError::Storage)
-}
-
-fn topic_store(setup: &Setup, mut door: Door) -> TopicStore {
-    let (identity, number) = (setup.identity.clone(), setup.worker.0);
-    // Not the worker's own id: opening the store must not fence the worker.
-    let id = format!("{}.snapshots.{number}.{:016x}", identity.group_id(), clock::random());
-    let topic_of = move |stage: &str| identity.snapshots_topic(stage);
-    TopicStore::new(topic_of, move || {
-        door.renew();
-        Ok(Box::new(Io::connect(&door.settings, &id)?))
     })
 }
 

@@ -1,9 +1,10 @@
 //! The Secrets of a plan as they are mounted now. Only names of keys and a hash of the content are ever told.
 
-use crate::cluster::resolve_mounted;
+use crate::cluster::{credentials_mounted, resolve_mounted};
 use connect::kafka::secret::{content_hash, read_mounted};
+use connect::snapshot::object::CredentialsError;
 use control::status::SecretStatus;
-use pipeline::plan::{KafkaAccess, Plan, SecretKey};
+use pipeline::plan::{Bucket, KafkaAccess, Plan, SecretKey, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ pub struct Secrets {
     accesses: Vec<KafkaAccess>,
     /// Keys of masks.
     masks: BTreeSet<SecretKey>,
+    /// Where snapshots go, when it is opened by a Secret.
+    bucket: Option<Bucket>,
     directory: PathBuf,
     /// Keys the hashes.
     owner: String,
@@ -29,7 +32,11 @@ impl Secrets {
             }
         }
         let masks = plan.mask_secrets().into_iter().cloned().collect();
-        Self { accesses, masks, directory: directory.into(), owner: owner.into() }
+        let bucket = match &plan.settings().checkpoint_storage {
+            Some(Storage::Bucket(bucket)) if bucket.secret.is_some() => Some(bucket.clone()),
+            _ => None,
+        };
+        Self { accesses, masks, bucket, directory: directory.into(), owner: owner.into() }
     }
 
     /// What is mounted now: a Secret may be made, changed or rotated while the pod runs.
@@ -55,6 +62,15 @@ impl Secrets {
                 && ca.as_ref().is_none_or(|ca| ca.key != key)
             {
                 missing.entry(name).or_default().insert(key.to_owned());
+            }
+        }
+        if let Some(bucket) = &self.bucket
+            && let Some(name) = &bucket.secret
+        {
+            let missing = missing.entry(name).or_default();
+            if let Err(CredentialsError::Missing { keys, .. }) = credentials_mounted(bucket, &self.directory)
+            {
+                missing.extend(keys);
             }
         }
         let status = |(name, keys): (&str, BTreeSet<String>)| SecretStatus {
@@ -125,6 +141,24 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("salt")).unwrap();
         std::fs::write(folder.path().join("salt/two"), "any").unwrap();
         assert_eq!(secrets.look()[0].missing_keys, ["one"]);
+    }
+
+    #[test]
+    fn the_keys_of_the_storage_are_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = from_yaml(
+            "apiVersion: weir.dev/v1alpha1\nkind: StreamPipeline\nmetadata: {name: p}\nspec:\n  checkpoint: {storage: {uri: 's3://state/weir', secretRef: {name: s3}}}\n  sources: [{name: a, kafka: {topic: a}}]\n  sinks: [{name: out, kafka: {topic: b}}]\n",
+        )
+        .unwrap();
+        let secrets = Secrets::of(&plan, folder.path(), "k");
+        assert_eq!(secrets.look()[0].missing_keys, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+        std::fs::create_dir_all(folder.path().join("s3")).unwrap();
+        std::fs::write(folder.path().join("s3/AWS_ACCESS_KEY_ID"), "id").unwrap();
+        assert_eq!(secrets.look()[0].missing_keys, ["AWS_SECRET_ACCESS_KEY"]);
+        let before = secrets.look()[0].hash.clone();
+        std::fs::write(folder.path().join("s3/AWS_SECRET_ACCESS_KEY"), "hush").unwrap();
+        assert!(secrets.look()[0].missing_keys.is_empty());
+        assert_ne!(secrets.look()[0].hash, before);
     }
 
     #[test]

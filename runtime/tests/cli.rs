@@ -32,6 +32,53 @@ fn a_good_manifest_ends_with_0() {
     assert_eq!(text(&out.stderr), "2 pipelines in 2 files, no problem\n");
 }
 
+const IN_A_BUCKET: &str = "config/samples/snapshots-in-s3.yaml";
+
+#[test]
+fn snapshots_in_a_bucket_need_no_topics() {
+    assert_eq!(weir(&["lint", IN_A_BUCKET], "").status.code(), Some(0));
+    let explained = text(&weir(&["explain", IN_A_BUCKET], "").stdout);
+    let storage = "  checkpoint.storage   s3://my-weir-state/prod in eu-central-1 with Secret weir-state\n";
+    assert!(explained.contains(storage), "{explained}");
+    assert!(!explained.contains("put-yours-here"), "{explained}");
+    for (file, topics) in [(IN_A_BUCKET, 0), (SAMPLE, 2)] {
+        let printed = text(&weir(&["topics", file], "").stdout);
+        assert_eq!(printed.matches("snapshots of stage").count(), topics, "{printed}");
+    }
+    let run = weir(&["run", IN_A_BUCKET, "--input", "clicks=config/samples/data/clicks.jsonl"], "");
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+}
+
+#[test]
+fn an_address_of_a_bucket_that_cannot_be_right_is_said_with_its_place() {
+    let sample = std::fs::read_to_string(format!("{}/../{IN_A_BUCKET}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let linted = |uri: &str| {
+        let out = weir(&["lint", "-"], &sample.replace("s3://my-weir-state/prod ", &format!("{uri} ")));
+        assert_eq!(out.status.code(), Some(78), "{uri}");
+        text(&out.stdout)
+    };
+    let said = linted("hdfs://my-weir-state/prod");
+    assert!(said.starts_with("<stdin>:18:12: "), "{said}");
+    assert!(said.contains("spec.checkpoint.storage.uri"), "{said}");
+    assert!(said.contains("has the unknown scheme `hdfs`; allowed are s3://BUCKET/PREFIX"), "{said}");
+    assert!(linted("s3:///my/weir/state").contains("names no bucket"));
+    assert!(linted("gs://my-weir-state").contains("`region` is for s3"));
+}
+
+#[test]
+fn a_worker_by_hand_says_what_the_secret_of_a_bucket_lacks() {
+    let sample = std::fs::read_to_string(format!("{}/../{IN_A_BUCKET}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pipeline.yaml");
+    std::fs::write(&file, sample.replace("AWS_SECRET_ACCESS_KEY: put-yours-here", "OTHER: x")).unwrap();
+    let out = weir(&["worker", file.to_str().unwrap()], "");
+    let said = text(&out.stderr) + &text(&out.stdout);
+    assert_eq!(out.status.code(), Some(78), "{said}");
+    let want = "secret `weir-state`: key `AWS_SECRET_ACCESS_KEY` is missing in the checkpoint storage secret at the Secret documents, or in $WEIR_SECRET_WEIR_STATE_<KEY>";
+    assert!(said.contains(want), "{said}");
+    assert!(!said.contains("put-yours-here"), "{said}");
+}
+
 #[test]
 fn problems_are_printed_one_per_line_and_end_with_78() {
     let out = weir(

@@ -27,6 +27,9 @@ pub fn secrets(spec: &StreamPipelineSpec, windows: &BTreeMap<String, StreamWindo
     let named = topics.filter_map(|topic| topic.secret_ref.as_ref()).map(|secret| &secret.name);
     let masks = spec.steps.iter().filter_map(|step| step.mask.as_ref()?.secret_key_ref.as_ref());
     let named = named.chain(masks.map(|secret| &secret.name));
+    let storage =
+        spec.checkpoint.iter().filter_map(|checkpoint| checkpoint.storage.as_ref()?.secret_ref.as_ref());
+    let named = named.chain(storage.map(|secret| &secret.name));
     named.chain(spec.kafka.iter().flat_map(secrets_of)).cloned().collect()
 }
 

@@ -5,11 +5,13 @@
 //! worker hands over bytes and asks later.
 //!
 //! ```text
-//!  worker ── Uploads ──(thread)── SnapshotStore: memory | file | topic
+//!  worker ── Uploads ──(thread)── SnapshotStore: memory | file | topic | object
 //! ```
 
 mod file;
 mod memory;
+mod moved;
+pub mod object;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -17,10 +19,13 @@ mod uploads;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use moved::MovedStore;
+pub use object::ObjectStore;
 pub use topic::TopicStore;
 pub use uploads::{UPLOADS_MAX, Uploads};
 
 use crate::door::IoError;
+use object::ObjectError;
 
 /// Whose objects these are: one unit of one stage. Nobody else writes or deletes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,12 +93,6 @@ pub enum SnapshotError {
         /// Which store.
         store: String,
     },
-    /// The address of a store is not understood.
-    #[error("checkpoint storage `{address}` is not supported: use file:///an/absolute/path")]
-    Address {
-        /// As given.
-        address: String,
-    },
     /// A file could not be read, written, listed or removed.
     #[error("failed to {operation} {path}")]
     File {
@@ -124,6 +123,9 @@ pub enum SnapshotError {
         /// The topic.
         topic: String,
     },
+    /// A bucket could not be opened, read, written, listed or trimmed.
+    #[error(transparent)]
+    Object(Box<ObjectError>),
     /// Too many uploads are under way.
     #[error("{in_flight} snapshot uploads are already under way")]
     Busy {
@@ -135,7 +137,27 @@ pub enum SnapshotError {
     Stopped,
 }
 
+impl From<ObjectError> for SnapshotError {
+    fn from(error: ObjectError) -> Self {
+        Self::Object(Box::new(error))
+    }
+}
+
 impl SnapshotError {
+    /// True when the store does not know us, or does not let us.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Log { source: IoError::Denied { .. } | IoError::LoginFailed { .. }, .. } => true,
+            Self::Object(error) => error.is_refusal(),
+            _ => false,
+        }
+    }
+
+    /// True when to try again helps only after somebody changed something outside.
+    pub fn needs_somebody(&self) -> bool {
+        matches!(self, Self::Object(error) if error.needs_somebody())
+    }
+
     /// True when the object is gone for good, so that a retry is useless.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Corrupt { .. } | Self::InvalidName { .. })

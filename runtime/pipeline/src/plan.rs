@@ -26,6 +26,7 @@ mod rows;
 mod setting;
 mod stage;
 mod step;
+mod storage;
 
 pub use access::{KafkaAccess, KafkaCertificate, KafkaLogin, KafkaTls, SecretKey};
 pub use compatibility::{Incompatible, StateChanges, compatibility, state_changes};
@@ -33,6 +34,7 @@ pub(crate) use keys::MaskKey;
 pub use keys::{KeyError, MASK_KEY_BYTES_MIN, MaskKeys, SecretsHash};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 pub use mask::{Keep, Mask, Masking};
+pub use storage::{Bucket, Cloud, Storage};
 
 use crate::column::{FieldPath, Projection};
 use crate::expression::Expression;
@@ -101,8 +103,8 @@ pub struct Settings {
     pub idle_commit_interval_ms: u64,
     /// Between snapshots.
     pub checkpoint_interval_ms: u64,
-    /// Where snapshots go: none is the internal Kafka topic, else a `file://` address.
-    pub checkpoint_storage: Option<String>,
+    /// Where snapshots go; none is internal Kafka topics.
+    pub checkpoint_storage: Option<Storage>,
     /// Where a source without committed position starts, unless it says so itself ([`Source::start_from`]).
     pub start_from: StartFrom,
     /// No unit runs.

@@ -138,7 +138,11 @@ pub fn run(args: &Args) -> Exit {
 fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     loop {
         let error = match cluster::start(&job.setup, job.workers.clone(), 0, &job.reach, pod) {
-            Err(error @ StartError::Secret { .. }) if job.waits && !pod.intents().stop => error,
+            Err(error @ (StartError::Secret { .. } | StartError::StorageSecret { .. }))
+                if job.waits && !pod.intents().stop =>
+            {
+                error
+            }
             started => return started,
         };
         let message = bounded_message(crate::worker::chain(&error));
@@ -164,6 +168,7 @@ fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
 fn reason(error: &StartError) -> Reason {
     match error {
         StartError::Secret { source, .. } if source.missing_key().is_none() => Reason::ConfigInvalid,
+        StartError::StorageSecret { source, .. } if !source.is_missing_key() => Reason::ConfigInvalid,
         _ => Reason::SecretKeyMissing,
     }
 }

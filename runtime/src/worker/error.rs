@@ -296,11 +296,9 @@ impl WorkerError {
             }
             Self::Poison { .. } | Self::Panic { .. } => (Condition::Ready, Reason::CrashLooping),
             Self::Batch { source, .. } => source.shown_as(),
-            Self::Store {
-                source:
-                    SnapshotError::Log { source: IoError::Denied { .. } | IoError::LoginFailed { .. }, .. },
-                ..
-            } => (Condition::Checkpointed, Reason::AuthFailed),
+            Self::Store { source, .. } if source.is_refusal() => {
+                (Condition::Checkpointed, Reason::AuthFailed)
+            }
             Self::Store { .. } => (Condition::Checkpointed, Reason::CheckpointFailing),
             _ => (Condition::Checkpointed, Reason::StateIncompatible),
         }

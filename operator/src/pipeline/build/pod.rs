@@ -1,4 +1,4 @@
-//! The pods: the workers of a generation, and the Job that deletes internal topics. Both run under the restricted
+//! The pods: the workers of a generation, and the Job that deletes internal topics and snapshots. Both run under the restricted
 //! standard of pod security: not root, nothing writable but /tmp, no capability, no token.
 
 use super::{Error, affinity, cleanup_name, labels, metadata, shared_name, size};
@@ -84,9 +84,12 @@ pub(super) fn cleanup_job(observed: &Observed, number: u64, settings: &Settings)
             ..spec.clone()
         }));
     }
-    // Without the label of a generation: it is none of the pods that a generation is made of.
+    // Without the label of a generation: it is none of the pods that a generation is made of. Those of the user may give
+    // the pods the identity with which snapshots are deleted.
+    let mut pod_labels = spec.pod_labels.clone();
+    pod_labels.extend(labels(&name));
     let template = PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(labels(&name)), ..ObjectMeta::default() }),
+        metadata: Some(ObjectMeta { labels: Some(pod_labels), ..ObjectMeta::default() }),
         spec: Some(pod),
     };
     Ok(Job {

@@ -134,6 +134,32 @@ fn every_secret_of_the_way_to_kafka_is_mounted() {
 }
 
 #[test]
+fn the_secret_of_the_storage_of_snapshots_is_mounted() {
+    let observed = edited(created(), |pipeline| {
+        let checkpoint =
+            serde_json::json!({"storage": {"uri": "s3://state/weir", "secretRef": {"name": "s3"}}});
+        pipeline.spec.checkpoint = Some(serde_json::from_value(checkpoint).expect("a storage"));
+    });
+    let pod = pod(&observed);
+    let mounts = pod.containers[0].volume_mounts.clone().expect("mounts");
+    assert!(mounts.iter().any(|mount| mount.mount_path == "/etc/weir-secrets/s3"));
+}
+
+#[test]
+fn the_job_has_the_labels_that_give_pods_their_identity() {
+    let observed = edited(live(created(), 1), |pipeline| {
+        pipeline.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(crate::pipeline::fixture::noon()));
+        pipeline.spec.pod_labels.insert("azure.workload.identity/use".to_owned(), "true".to_owned());
+    });
+    let removed = carried_out(observed.clone(), &decide(&observed));
+    let Some(Work::Clean(job)) = work(&removed).into_iter().next() else { panic!("a job") };
+    let labels = job.spec.and_then(|spec| spec.template.metadata?.labels).expect("labels");
+    assert_eq!(labels.get("azure.workload.identity/use").map(String::as_str), Some("true"));
+    assert_eq!(labels.get(crate::pipeline::GENERATION_LABEL), None, "it is no pod of a generation");
+}
+
+#[test]
 fn the_secret_of_a_mask_is_mounted() {
     let observed = edited(created(), |pipeline| {
         let mask = serde_json::json!({

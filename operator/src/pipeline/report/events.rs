@@ -74,9 +74,9 @@ fn judgement(before: &StreamPipelineStatus, after: &StreamPipelineStatus) -> Opt
     Some(make(&ready.reason, ready.message.clone()))
 }
 
-/// The pipeline is gone, or will be in a moment, and its internal topics are not.
+/// The pipeline is gone, or will be in a moment, and its internal topics or snapshots are not.
 pub fn topics_left() -> Event {
-    let note = "the internal topics of the pipeline could not be deleted and are still in Kafka; their names begin with `weir.` and contain the first 8 digits of the uid of the pipeline";
+    let note = "what the pipeline has of its own could not be deleted: internal topics may still be in Kafka, and snapshots in the bucket of checkpoint.storage; their names contain namespace, name and the first 8 digits of the uid of the pipeline, those of topics begin with `weir.`";
     warning(TOPICS_LEFT, note.to_owned())
 }
 

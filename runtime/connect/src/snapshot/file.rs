@@ -24,14 +24,6 @@ impl FileStore {
         Ok(Self { root, owner: owner.into(), written: 0 })
     }
 
-    /// A store at `file:///an/absolute/path`.
-    pub fn open_address(address: &str, owner: impl Into<String>) -> Result<Self, SnapshotError> {
-        match address.strip_prefix("file://") {
-            Some(path) if path.starts_with('/') => Self::open(path, owner),
-            _ => Err(SnapshotError::Address { address: address.to_owned() }),
-        }
-    }
-
     fn path(&self, name: &str) -> Result<PathBuf, SnapshotError> {
         let part_is_safe = |part: &str| {
             let safe = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);

@@ -1,8 +1,13 @@
 //! All stores pass one suite; what is special to one follows.
 
+#[path = "../../tests/conformance/snapshots.rs"]
+mod suite;
+
 use super::*;
 use crate::door::{KafkaIo, TopicPartition};
 use crate::memory::{Call, Fault, Log, Operation, Settings};
+use std::sync::Arc;
+use suite::{bytes, check, check_strangers, unit};
 
 fn topic_store(log: &Log) -> TopicStore {
     let log = log.clone();
@@ -12,63 +17,6 @@ fn topic_store(log: &Log) -> TopicStore {
 
 fn log() -> Log {
     Log::new(Settings::default())
-}
-
-/// A unit of a stage with two.
-fn unit(stage: &str, unit: u32) -> Shard {
-    Shard { stage: stage.to_owned(), unit, units: 2 }
-}
-
-/// Bytes that differ everywhere, so that swapped chunks are seen.
-fn bytes(len: usize, seed: u32) -> Vec<u8> {
-    (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) ^ seed).to_le_bytes()[3]).collect()
-}
-
-fn check(store: &mut dyn SnapshotStore) {
-    let sizes = [0, 1, 899_999, 900_000, 900_001, 3_000_000];
-    let (one, other) = (unit("a", 1), unit("a", 0));
-    let keyed = |len: usize| key(len as u64, "x");
-    let names: Vec<String> =
-        sizes.iter().map(|len| store.put(&one, &keyed(*len), &bytes(*len, 1)).unwrap()).collect();
-    let neighbours =
-        [&other, &unit("b", 1)].map(|shard| store.put(shard, &key(0, "y"), &bytes(10, 2)).unwrap());
-    for (name, len) in names.iter().zip(sizes) {
-        assert_eq!(store.get(name).unwrap(), bytes(len, 1), "{name}");
-    }
-    let again = store.put(&one, &keyed(3_000_000), &bytes(3_000_000, 1)).unwrap();
-    assert_eq!(store.get(&again).unwrap(), bytes(3_000_000, 1));
-
-    let listed = store.list(&one).unwrap();
-    assert!(listed.len() >= sizes.len(), "{listed:?}");
-    for name in &listed {
-        assert!(store.get(name).is_ok(), "{name} is listed");
-    }
-    assert_eq!(store.list(&other).unwrap(), neighbours[..1]);
-
-    for _again in 0..2 {
-        store.trim(&one, &names[2]).unwrap();
-        for (name, len) in names.iter().zip(sizes).skip(2) {
-            assert_eq!(store.get(name).unwrap(), bytes(len, 1), "{name} is not older");
-        }
-        for name in &names[..2] {
-            let missing = store.get(name).unwrap_err();
-            assert!(missing.is_loss(), "{missing}");
-        }
-        for name in &neighbours {
-            assert_eq!(store.get(name).unwrap(), bytes(10, 2), "{name} is another's");
-        }
-    }
-}
-
-/// A name that is not of the shard, or of another store, deletes nothing.
-fn check_strangers(store: &mut dyn SnapshotStore) {
-    let (mine, other) = (unit("a", 1), unit("a", 0));
-    let kept = store.put(&mine, &key(1, "x"), b"1").unwrap();
-    let newer = store.put(&other, &key(9, "x"), b"9").unwrap();
-    for name in [newer.as_str(), "", "somewhere/else", "other/a/1/00000000000000000009-x"] {
-        let _refused_or_without_effect = store.trim(&mine, name);
-        assert_eq!(store.get(&kept).unwrap(), b"1", "after {name:?}");
-    }
 }
 
 #[test]
@@ -82,6 +30,21 @@ fn a_store_in_a_directory_keeps_objects() {
     let directory = tempfile::tempdir().unwrap();
     check(&mut FileStore::open(directory.path(), "shop.p.0a").unwrap());
     check_strangers(&mut FileStore::open(directory.path(), "shop.p.0b").unwrap());
+}
+
+#[test]
+fn a_store_in_a_bucket_keeps_objects() {
+    let directory = tempfile::tempdir().unwrap();
+    let clients: [Arc<dyn object_store::ObjectStore>; 2] = [
+        Arc::new(object_store::memory::InMemory::new()),
+        Arc::new(object_store::local::LocalFileSystem::new_with_prefix(directory.path()).unwrap()),
+    ];
+    for client in clients {
+        for prefix in ["", "weir/prod"] {
+            check(&mut ObjectStore::over(client.clone(), prefix, "shop.p.0a").unwrap());
+            check_strangers(&mut ObjectStore::over(client.clone(), prefix, "shop.p.0b").unwrap());
+        }
+    }
 }
 
 #[test]
@@ -175,8 +138,23 @@ fn names_that_leave_the_directory_are_refused() {
             "{name:?}"
         );
     }
-    assert!(FileStore::open_address("s3://bucket/x", "o").is_err());
-    assert!(FileStore::open_address("file://relative", "o").is_err());
+}
+
+#[test]
+fn a_store_that_was_moved_finds_what_is_still_in_topics() {
+    let log = log();
+    let (shard, directory) = (unit("s", 0), tempfile::tempdir().unwrap());
+    let before = topic_store(&log).put(&shard, &key(1, "x"), b"before").unwrap();
+    let mut store =
+        MovedStore::new(topic_store(&log), FileStore::open(directory.path(), "shop.p.0a").unwrap());
+    store.trim(&shard, &before).unwrap();
+    assert_eq!(store.get(&before).unwrap(), b"before");
+    let after = store.put(&shard, &key(2, "x"), b"after").unwrap();
+    store.trim(&shard, &after).unwrap();
+    assert_eq!(store.get(&after).unwrap(), b"after");
+    assert_eq!(store.list(&shard).unwrap(), [after]);
+    assert_eq!(store.get(&before).unwrap(), b"before", "a rollback may still need it");
+    check(&mut MovedStore::new(topic_store(&log), FileStore::open(directory.path(), "shop.p.0b").unwrap()));
 }
 
 #[test]

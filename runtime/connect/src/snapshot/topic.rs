@@ -36,6 +36,11 @@ pub struct TopicStore {
     io: Option<Box<dyn KafkaIo + Send>>,
 }
 
+/// True for names that a store in topics gives, which no other store does.
+pub(super) fn is_name(name: &str) -> bool {
+    name.contains('@')
+}
+
 /// One chunk as it lies in a record.
 struct Chunk<'a> {
     index: u32,

@@ -1,13 +1,15 @@
 //! Uploads in the background: hand over bytes, ask later. The inline form does the work at once, for the simulation.
 
 use super::{Shard, SnapshotError, SnapshotStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// Most uploads that may be under way; a worker has at most one per unit.
 pub const UPLOADS_MAX: usize = 1_024;
 
-/// A store, and where its work is done. Dropping it waits for the uploads under way.
+/// A store, and where its work is done. Dropping it waits for the one call under way, and gives up what waits behind it.
 pub struct Uploads {
     place: Place,
     in_flight: usize,
@@ -19,7 +21,13 @@ type Finished = (u64, Result<String, SnapshotError>);
 
 enum Place {
     Inline(Box<dyn SnapshotStore>),
-    Thread { orders: Option<Sender<Order>>, finished: Receiver<Finished>, thread: Option<JoinHandle<()>> },
+    Thread {
+        orders: Option<Sender<Order>>,
+        finished: Receiver<Finished>,
+        /// Set when nobody waits for the rest any more.
+        given_up: Arc<AtomicBool>,
+        thread: Option<JoinHandle<()>>,
+    },
 }
 
 enum Order {
@@ -39,11 +47,13 @@ impl Uploads {
     pub fn background(store: impl SnapshotStore + 'static) -> Result<Self, SnapshotError> {
         let (orders, received) = channel();
         let (report, finished) = channel();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let until = given_up.clone();
         let thread = std::thread::Builder::new()
             .name("snapshots".to_owned())
-            .spawn(move || serve(Box::new(store), &received, &report))
+            .spawn(move || serve(Box::new(store), &received, &report, &until))
             .map_err(|_| SnapshotError::Stopped)?;
-        let place = Place::Thread { orders: Some(orders), finished, thread: Some(thread) };
+        let place = Place::Thread { orders: Some(orders), finished, given_up, thread: Some(thread) };
         Ok(Self { place, in_flight: 0, done: Vec::new() })
     }
 
@@ -114,7 +124,8 @@ impl Uploads {
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        if let Place::Thread { orders, thread, .. } = &mut self.place {
+        if let Place::Thread { orders, given_up, thread, .. } = &mut self.place {
+            given_up.store(true, Ordering::Relaxed);
             drop(orders.take());
             if let Some(thread) = thread.take() {
                 let _ = thread.join();
@@ -137,8 +148,16 @@ fn ask<T>(
 }
 
 /// Works off orders until the owner is gone; nobody waiting for an answer is no error.
-fn serve(mut store: Box<dyn SnapshotStore>, orders: &Receiver<Order>, report: &Sender<Finished>) {
+fn serve(
+    mut store: Box<dyn SnapshotStore>,
+    orders: &Receiver<Order>,
+    report: &Sender<Finished>,
+    given_up: &AtomicBool,
+) {
     for order in orders {
+        if given_up.load(Ordering::Relaxed) {
+            return;
+        }
         match order {
             Order::Put { id, shard, key, bytes } => {
                 let _ = report.send((id, store.put(&shard, &key, &bytes)));
@@ -152,5 +171,55 @@ fn serve(mut store: Box<dyn SnapshotStore>, orders: &Receiver<Order>, report: &S
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::OnceLock;
+
+    /// Keeps nothing, and takes until it is given up.
+    struct Slow {
+        begun: Sender<String>,
+        given_up: Arc<OnceLock<Arc<AtomicBool>>>,
+    }
+
+    impl SnapshotStore for Slow {
+        fn put(&mut self, _: &Shard, key: &str, _: &[u8]) -> Result<String, SnapshotError> {
+            self.begun.send(key.to_owned()).unwrap();
+            while !self.given_up.wait().load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            Ok(key.to_owned())
+        }
+
+        fn get(&mut self, _: &str) -> Result<Vec<u8>, SnapshotError> {
+            Err(SnapshotError::Stopped)
+        }
+
+        fn trim(&mut self, _: &Shard, _: &str) -> Result<(), SnapshotError> {
+            Ok(())
+        }
+
+        fn list(&mut self, _: &Shard) -> Result<Vec<String>, SnapshotError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn who_ends_waits_for_one_upload_and_not_for_those_behind_it() {
+        let (begun, uploads_begun) = channel();
+        let given_up = Arc::new(OnceLock::new());
+        let mut uploads = Uploads::background(Slow { begun, given_up: given_up.clone() }).unwrap();
+        let shard = Shard { stage: "s".to_owned(), unit: 0, units: 1 };
+        for id in 0..3 {
+            uploads.start_put(id, shard.clone(), &id.to_string(), Vec::new()).unwrap();
+        }
+        assert_eq!(uploads_begun.recv().unwrap(), "0");
+        let Place::Thread { given_up: now, .. } = &uploads.place else { unreachable!("it has a thread") };
+        given_up.set(now.clone()).unwrap();
+        drop(uploads);
+        assert_eq!(uploads_begun.recv().ok(), None, "no other began");
     }
 }

@@ -1,6 +1,7 @@
 //! Settings of the whole pipeline: defaults filled in, bounds checked.
 
 use super::problems::{At, Problems};
+use super::storage::parse;
 use super::{Guarantee, Settings, StartFrom};
 use crate::problem::ProblemKind;
 use crate::spec::defaults::{self, DurationSetting, NumberSetting};
@@ -34,7 +35,8 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
             &at.field("checkpoint").field("interval"),
             problems,
         ) as u64,
-        checkpoint_storage: storage.map(|storage| storage.uri.clone()),
+        checkpoint_storage: storage
+            .and_then(|storage| parse(storage, &at.field("checkpoint").field("storage"), problems)),
         start_from: start_from(spec.start_from.as_ref(), &at.field("startFrom"), problems)
             .unwrap_or(StartFrom::Earliest),
         suspend: spec.suspend.unwrap_or(false),

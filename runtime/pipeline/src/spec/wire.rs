@@ -4,6 +4,7 @@
 //! drift apart. Only the words of JSON Schema that the spec types use are understood.
 
 use super::affinity::{LABEL_KEY, LABEL_VALUE, NODE_NAME};
+use super::delivery::{ENDPOINT, REGION};
 use super::{ScalingPolicySpec, StreamPipelineSpec, StreamWindowSpec};
 use crate::problem::{Path, PathPart, ProblemKind, closest, suggest};
 use serde_json::Value;
@@ -263,7 +264,8 @@ fn explain_pattern(pattern: &str) -> String {
             "the value of a label is made of letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"
         }
         NODE_NAME => "the name of a node is a DNS name: lower-case letters, digits, `-` and `.`",
-        r"^file:///.*$" => "a storage is a directory as `file:///path`",
+        ENDPOINT => "an endpoint is `https://host:port` or `http://host:port`, with a path or without",
+        REGION => "a region is made of small letters, digits and `-`",
         p if p.starts_with(DURATION) => {
             "a duration is whole numbers with the units d, h, m, s, ms, the largest first, such as `5m` or `1h30m`"
         }

@@ -2,7 +2,7 @@
 
 use pipeline::plan::{
     Guarantee, KafkaAccess, LoadedPipeline, NodeKind, Plan, Settings, Sink, SinkConnector, SinkId, Source,
-    SourceConnector, StartFrom, Window, WindowKind,
+    SourceConnector, StartFrom, Storage, Window, WindowKind,
 };
 use pipeline::spec::defaults::table;
 use pipeline::spec::{
@@ -81,7 +81,10 @@ fn settings(spec: &StreamPipelineSpec, settings: &Settings) -> Vec<Row> {
         Some(partitions) => partitions.to_string(),
         None => "those of the widest source topic".to_owned(),
     };
-    let storage = settings.checkpoint_storage.clone().unwrap_or_else(|| "an internal Kafka topic".to_owned());
+    let storage = match &settings.checkpoint_storage {
+        None => "an internal Kafka topic".to_owned(),
+        Some(storage) => storage_text(storage),
+    };
     let ms = |ms: u64| Duration::text(ms as i64);
     vec![
         row("deliveryGuarantee", guarantee, spec.delivery_guarantee.is_some()),
@@ -103,6 +106,18 @@ fn settings(spec: &StreamPipelineSpec, settings: &Settings) -> Vec<Row> {
             spec.update_strategy.as_ref().is_some_and(|s| s.kind.is_some()),
         ),
     ]
+}
+
+/// With who opens it, and how it is reached.
+fn storage_text(storage: &Storage) -> String {
+    let Storage::Bucket(bucket) = storage else { return storage.to_string() };
+    let at = bucket.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}"));
+    let region = bucket.region.as_ref().map(|region| format!(" in {region}"));
+    let by = match &bucket.secret {
+        Some(secret) => format!(" with Secret {secret}"),
+        None => " with the identity of the pods".to_owned(),
+    };
+    [Some(bucket.to_string()), at, region, Some(by)].into_iter().flatten().collect()
 }
 
 fn update_text(spec: &StreamPipelineSpec) -> &'static str {

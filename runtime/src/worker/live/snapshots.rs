@@ -30,9 +30,11 @@ pub(super) struct Failing {
     times: u32,
     since_ms: i64,
     message: String,
+    needs_somebody: bool,
 }
 
-/// Failures in a row from which on they are a problem to be shown; the next snapshot mends a single one.
+/// Failures in a row from which on they are a problem to be shown; the next snapshot mends a single one, unless somebody
+/// has to do something first.
 const FAILURES_SHOWN: u32 = 3;
 
 impl Failing {
@@ -41,12 +43,13 @@ impl Failing {
             self.since_ms = now.wall_ms;
         }
         self.times = self.times.saturating_add(1);
+        self.needs_somebody = error.needs_somebody();
         self.message = format!("no snapshot of {unit}: {}", chain(error));
     }
 
     /// What is wrong, if anything is.
     pub(super) fn problem(&self) -> Option<Problem> {
-        (self.times >= FAILURES_SHOWN).then(|| Problem {
+        (self.needs_somebody || self.times >= FAILURES_SHOWN).then(|| Problem {
             reason: Some(Reason::CheckpointFailing),
             condition: Condition::Checkpointed,
             component: None,
