@@ -30,26 +30,34 @@ pub struct Wish {
     /// A field of the pipeline.
     path: &'static str,
     bad: &'static str,
-    good: &'static str,
+    /// None: the field is not there.
+    good: Option<&'static str>,
     /// What the status says then.
     reason: &'static str,
 }
 
-/// State that would mean something else, pods that fit on no node, and a spec that makes no plan.
-pub const WISHES: [Wish; 3] = [
+/// State that would mean something else, pods that fit on no node, a spec that makes no plan, and an image that is nowhere;
+/// the operator has to allow that one.
+pub const WISHES: [Wish; 4] = [
     Wish {
         path: "/spec/steps/1/window/tumbling/size",
         bad: r#""7s""#,
-        good: r#""5s""#,
+        good: Some(r#""5s""#),
         reason: "StateIncompatible",
     },
     Wish {
         path: "/spec/nodeSelector/kubernetes.io~1os",
         bad: r#""plan9""#,
-        good: r#""linux""#,
+        good: Some(r#""linux""#),
         reason: "InsufficientCapacity",
     },
-    Wish { path: "/spec/sinks/0/from/0", bad: r#""nowhere""#, good: r#""kept""#, reason: "ConfigInvalid" },
+    Wish {
+        path: "/spec/sinks/0/from",
+        bad: r#"["nowhere"]"#,
+        good: Some(r#"["kept"]"#),
+        reason: "ConfigInvalid",
+    },
+    Wish { path: "/spec/image", bad: r#""weir.dev/weir:nowhere""#, good: None, reason: "Deploying" },
 ];
 
 /// Restarts from which on an operator takes a change back.
@@ -113,7 +121,10 @@ impl Pods {
         let reason = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
         let says = format!("--for={reason}={}", wish.reason);
         kubectl(&["wait", "--namespace", &self.namespace, &says, "--timeout=60s", &name])?;
-        self.replace(wish.path, wish.good)?;
+        match wish.good {
+            Some(good) => self.replace(wish.path, good)?,
+            None => self.patch(&[format!("{{\"op\": \"remove\", \"path\": \"{}\"}}", wish.path)])?,
+        }
         self.wait_ready()
     }
 
@@ -145,12 +156,10 @@ impl Pods {
         let broken =
             r#"{"name": "broken", "from": ["numbers"], "filter": {"expression": "event.n / 0 == 1"}}"#;
         let steps = good.strip_suffix(']').context("a list of steps")?;
-        self.patch(&[
-            ("/spec/steps", &format!("{steps}, {broken}]")),
-            ("/spec/sinks/0/from", r#"["kept", "broken"]"#),
-        ])?;
+        let both = r#"["kept", "broken"]"#;
+        self.patch(&[set("/spec/steps", &format!("{steps}, {broken}]")), set("/spec/sinks/0/from", both)])?;
         self.await_rolled_back()?;
-        self.patch(&[("/spec/sinks/0/from", r#"["kept"]"#), ("/spec/steps", &good)])?;
+        self.patch(&[set("/spec/sinks/0/from", r#"["kept"]"#), set("/spec/steps", &good)])?;
         self.wait_ready()
     }
 
@@ -168,14 +177,11 @@ impl Pods {
 
     /// Changes a field of the pipeline, and waits until the operator has seen it.
     fn replace(&self, path: &str, value: &str) -> anyhow::Result<()> {
-        self.patch(&[(path, value)])
+        self.patch(&[set(path, value)])
     }
 
-    fn patch(&self, fields: &[(&str, &str)]) -> anyhow::Result<()> {
-        let replace = |(path, value): &(&str, &str)| {
-            format!("{{\"op\": \"replace\", \"path\": \"{path}\", \"value\": {value}}}")
-        };
-        let patch = format!("[{}]", fields.iter().map(replace).collect::<Vec<_>>().join(","));
+    fn patch(&self, operations: &[String]) -> anyhow::Result<()> {
+        let patch = format!("[{}]", operations.join(","));
         let name = format!("streampipeline/{}", self.pipeline);
         let generation = "jsonpath={.metadata.generation}";
         let patched = ["patch", &name, "--namespace", &self.namespace, "--type=json", "--patch", &patch];
@@ -249,6 +255,11 @@ impl Pods {
         }
         anyhow::bail!("no process of pod {pod} runs on this machine")
     }
+}
+
+/// Sets a field, whether it is there or not.
+fn set(path: &str, value: &str) -> String {
+    format!("{{\"op\": \"add\", \"path\": \"{path}\", \"value\": {value}}}")
 }
 
 /// The worker process whose environment names the pod.
