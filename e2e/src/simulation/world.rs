@@ -13,6 +13,7 @@ use protocol::commit::Timing;
 use protocol::defences::Defences;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Incarnation, WorkerIndex, Writer};
+use protocol::snapshot::Limits;
 use runtime::local::{Bounds, identity, setup};
 use runtime::pod::Intents;
 use runtime::worker::{Environment, Now, Setup, Step, Worker};
@@ -353,6 +354,8 @@ impl World {
             earlier_plans: [(earlier.hash(), earlier.clone())].into(),
             promotion: Promotion::Operator,
             defences: self.defences,
+            // So that these little states lie in several objects like large ones do.
+            snapshots: Limits { whole_bytes: 0, space_times: 1_000, objects: 3 },
             ..setup(plan, 0, workers)
         };
         let count = workers as usize;

@@ -8,7 +8,7 @@ use protocol::block::{BlockEnvelope, End, Envelope};
 use protocol::format::{DecodeError, Magic};
 use protocol::identity::{DrainId, Lineage, Seq, UnitId};
 use protocol::journal::JournalRecord;
-use protocol::snapshot::{SnapshotError, SnapshotHeader, SnapshotPointer};
+use protocol::snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotPointer};
 use support::{PLAN, any_inputs, any_name, any_positions, any_record, any_watermarks, unit};
 
 fn any_unit() -> impl Strategy<Value = UnitId> {
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in vec(any::<u8>(), 0..200), kind in 0u8..8) {
         let _ = JournalRecord::decode(&bytes);
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let behind_head = |magic: Magic| [&magic.bytes()[..], &[version, kind], &bytes].concat();
             let _ = JournalRecord::decode(&behind_head(Magic::Journal));
             let _ = Envelope::decode(&behind_head(Magic::Block));
@@ -121,6 +121,19 @@ fn a_newer_version_is_refused_by_name() {
     assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 2 }));
     assert_eq!(JournalRecord::decode(b"XX\x01"), Err(DecodeError::NotOurs { what: Magic::Journal }));
     assert_eq!(JournalRecord::decode(b""), Err(DecodeError::NotOurs { what: Magic::Journal }));
+}
+
+#[test]
+fn a_snapshot_of_the_release_before_there_were_pages_is_read() {
+    let sealed = include_bytes!("released/snapshot-2.bin");
+    let (found, state) = SnapshotHeader::open(sealed).unwrap();
+    assert_eq!(found, header());
+    let contents = Contents::open(state).unwrap();
+    let saved = contents.assemble(&[]).unwrap();
+    assert_eq!(saved.head, include_bytes!("../../pipeline/src/unit/tests/released/snapshot-1-merge.bin"));
+    assert!(saved.pages.is_empty());
+    let now = header().seal(state);
+    assert_eq!((now[2], &now[3..]), (3, &sealed[3..]), "only the version of the header is another");
 }
 
 #[test]

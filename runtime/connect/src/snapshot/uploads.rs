@@ -1,6 +1,7 @@
-//! Uploads in the background: hand over bytes, ask later. The inline form does the work at once, for the simulation.
+//! Uploads in the background: hand over what makes an object and puts it, ask later. The inline form does the work at once,
+//! for the simulation.
 
-use super::{Shard, SnapshotError, SnapshotStore};
+use super::{Shard, SnapshotError, SnapshotStore, Stored};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -14,8 +15,11 @@ pub struct Uploads {
     done: Vec<Finished>,
 }
 
-/// The caller's number and the store's name for the object.
-type Finished = (u64, Result<String, SnapshotError>);
+/// The caller's number, and what was stored.
+type Finished = (u64, Result<Stored, SnapshotError>);
+
+/// Makes an object and puts it, where the store works: to encode a state takes time that its owner does not have.
+pub type Work = Box<dyn FnOnce(&mut dyn SnapshotStore) -> Result<Stored, SnapshotError> + Send>;
 
 enum Place {
     Inline(Box<dyn SnapshotStore>),
@@ -23,7 +27,7 @@ enum Place {
 }
 
 enum Order {
-    Put { id: u64, shard: Shard, key: String, bytes: Vec<u8> },
+    Put { id: u64, work: Work },
     Get { name: String, reply: Sender<Result<Vec<u8>, SnapshotError>> },
     Trim { shard: Shard, oldest: String },
     List { shard: Shard, reply: Sender<Result<Vec<String>, SnapshotError>> },
@@ -47,22 +51,17 @@ impl Uploads {
         Ok(Self { place, in_flight: 0, done: Vec::new() })
     }
 
-    /// Hands over an object; [`Uploads::finished`] tells how it went, by `id`.
-    pub fn start_put(
-        &mut self,
-        id: u64,
-        shard: Shard,
-        key: &str,
-        bytes: Vec<u8>,
-    ) -> Result<(), SnapshotError> {
+    /// Hands over the making of an object; [`Uploads::finished`] tells how it went, by `id`.
+    ///
+    /// # Errors
+    /// Too many are under way, or the thread of the store has ended.
+    pub fn start(&mut self, id: u64, work: Work) -> Result<(), SnapshotError> {
         if self.in_flight >= UPLOADS_MAX {
             return Err(SnapshotError::Busy { in_flight: self.in_flight });
         }
         match &mut self.place {
-            Place::Inline(store) => self.done.push((id, store.put(&shard, key, &bytes))),
-            Place::Thread { orders, .. } => {
-                send(orders.as_ref(), Order::Put { id, shard, key: key.to_owned(), bytes })?;
-            }
+            Place::Inline(store) => self.done.push((id, work(store.as_mut()))),
+            Place::Thread { orders, .. } => send(orders.as_ref(), Order::Put { id, work })?,
         }
         self.in_flight += 1;
         Ok(())
@@ -140,9 +139,7 @@ fn ask<T>(
 fn serve(mut store: Box<dyn SnapshotStore>, orders: &Receiver<Order>, report: &Sender<Finished>) {
     for order in orders {
         match order {
-            Order::Put { id, shard, key, bytes } => {
-                let _ = report.send((id, store.put(&shard, &key, &bytes)));
-            }
+            Order::Put { id, work } => drop(report.send((id, work(store.as_mut())))),
             Order::Get { name, reply } => drop(reply.send(store.get(&name))),
             Order::List { shard, reply } => drop(reply.send(store.list(&shard))),
             Order::Trim { shard, oldest } => {
