@@ -1,12 +1,16 @@
 //! Snapshots whose pages lie in several objects: a crash or a failure at each step of storing, pointing and trimming is
 //! noticed by nobody, and what is kept stays bounded.
 
-use super::{Rig, largest};
+use super::{Rig, WALL_MS, largest};
+use connect::door::{KafkaIo, TopicPartition};
 use connect::snapshot::{Shard, SnapshotError, SnapshotStore, TopicStore};
 use protocol::snapshot::Limits;
+use runtime::local::setup;
 use runtime::pod::Intents;
+use runtime::worker::Now;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Late records are waited for, so that many windows are open of which few change.
 const PIPELINE: &str = r"apiVersion: weir.dev/v1alpha1
@@ -216,4 +220,34 @@ fn fate(call: u64, of: u64, fate: Fate) -> Fate {
 /// A number that looks like any other.
 fn mixed(call: u64) -> u64 {
     call.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
+}
+
+#[test]
+fn a_page_that_is_really_lost_fails_closed_like_a_snapshot() {
+    let mut rig = Rig::of(PIPELINE, SPREAD, Watch::default());
+    let mut running = rig.workers(1);
+    for _ in 0..600 {
+        rig.step(&mut running, &Intents::default());
+    }
+    // All is saved, and the journals point to it.
+    for _ in 0..200 {
+        rig.moves(&mut running, &Intents::default());
+    }
+    let mut io = rig.log.connect("thief");
+    for topic in rig.snapshots() {
+        for (partition, (start, end)) in (0..).zip(rig.extent(&topic)) {
+            // The newest object is a record and the end of its transaction: it stays, what it refers to goes.
+            let newest = (end - 2).max(start);
+            io.delete_records(&[(TopicPartition { topic: topic.clone(), partition }, newest)]).unwrap();
+        }
+    }
+    let mut worker = rig.worker(setup(&rig.plan, 0, 1));
+    let problem = (0..2_000).find_map(|_| {
+        rig.now += 1;
+        let now = Now { monotonic_ms: rig.now, wall_ms: WALL_MS + rig.now as i64 };
+        worker.step(now, Duration::ZERO, &Intents::default());
+        worker.report().problems.into_iter().find(|problem| problem.permanent)
+    });
+    let problem = problem.expect("it does not go on without a page");
+    assert!(problem.message.contains("was not found in topic"), "{problem:?}");
 }
