@@ -13,6 +13,7 @@ check_bench() {
   phase 'bench: engine' 30m cargo bench --locked -p pipeline --bench engine
   phase 'bench: decode' 20m cargo bench --locked -p pipeline --bench decode
   phase 'bench: expression' 20m cargo bench --locked -p pipeline --bench expression
+  phase 'bench: snapshot' 20m cargo bench --locked -p pipeline --bench snapshot
 }
 
 # Licences, banned crates and sources; the tool is built once, into the cache.

@@ -34,6 +34,7 @@ use protocol::commit::Timing;
 use protocol::defences::Defences;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Incarnation, PipelineIdentity, WorkerIndex};
+use protocol::snapshot::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -329,6 +330,7 @@ pub fn setup(plan: &Arc<Plan>, worker: u32, workers: u32) -> Setup {
         rollback_window_ms: None,
         promotion: Promotion::Myself,
         defences: Defences::ALL,
+        snapshots: Limits::USUAL,
     }
 }
 

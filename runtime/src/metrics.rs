@@ -111,6 +111,10 @@ fn durations(page: &Page, reports: &[Report]) -> Result<(), prometheus::Error> {
     page.histogram("weir_commit_seconds", help, &timings.commit)?;
     let help = "Seconds from taking the state of a unit until it was durable.";
     page.histogram("weir_snapshot_seconds", help, &timings.snapshot)?;
+    let help = "Bytes of snapshots that became durable.";
+    page.counter("weir_snapshot_written_bytes_total", help, timings.snapshot_written as f64)?;
+    let help = "Bytes of the states that these snapshots are of; what did not change is not written again.";
+    page.counter("weir_snapshot_state_bytes_total", help, timings.snapshot_state as f64)?;
     page.counter("weir_busy_seconds_total", "Seconds of work of live workers.", timings.busy.as_secs_f64())?;
     let help = "Seconds in which live workers might not read, because a commit was slow.";
     page.counter("weir_backpressure_seconds_total", help, timings.held_back.as_secs_f64())

@@ -14,6 +14,7 @@ use protocol::defences::Defences;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Incarnation, WorkerIndex, Writer};
 use protocol::restore::Rewind;
+use protocol::snapshot::Limits;
 use runtime::local::{Bounds, identity, setup};
 use runtime::pod::Intents;
 use runtime::worker::{Environment, Now, Setup, Step, Worker};
@@ -372,6 +373,8 @@ impl World {
             // Whoever goes on with the plan goes on with the way back to it.
             rollback_window_ms: self.rollback_window_ms,
             rewind: self.rewind().filter(|rewind| rewind.plan == plan.hash()),
+            // So that these little states lie in several objects like large ones do.
+            snapshots: Limits { whole_bytes: 0, space_times: 1_000, objects: 3 },
             ..setup(plan, 0, workers)
         };
         let count = workers as usize;

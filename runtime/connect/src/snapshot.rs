@@ -2,7 +2,7 @@
 //!
 //! A store gives each object its own name ([`SnapshotStore::put`] returns it); only that name finds it again, and a
 //! journal keeps it. Nothing here knows what a snapshot holds. [`Uploads`] puts a store behind a thread, so that a
-//! worker hands over bytes and asks later.
+//! worker hands over the making of an object and asks later.
 //!
 //! ```text
 //!  worker ── Uploads ──(thread)── SnapshotStore: memory | file | topic | object
@@ -22,10 +22,12 @@ pub use memory::MemoryStore;
 pub use moved::MovedStore;
 pub use object::ObjectStore;
 pub use topic::TopicStore;
-pub use uploads::{UPLOADS_MAX, Uploads};
+pub use uploads::{UPLOADS_MAX, Uploads, Work};
 
 use crate::door::IoError;
 use object::ObjectError;
+use protocol::snapshot::SnapshotPointer;
+use std::sync::Arc;
 
 /// Whose objects these are: one unit of one stage. Nobody else writes or deletes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,17 @@ pub struct Shard {
     pub unit: u32,
     /// How many units the stage has.
     pub units: u32,
+}
+
+/// A snapshot that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What the journal is to point to.
+    pub pointer: SnapshotPointer,
+    /// The store's name of the oldest object that a restore needs.
+    pub oldest: Arc<str>,
+    /// Bytes of the whole state, of which the object may hold a part only.
+    pub state_bytes: u64,
 }
 
 /// A key as [`SnapshotStore::put`] wants it: objects of a shard sort by `order`, and `content` tells two of one order

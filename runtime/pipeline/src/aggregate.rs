@@ -32,7 +32,7 @@ const LARGE_INT: u64 = 1 << 44;
 const LARGE_DOUBLE: f64 = 1e300;
 
 /// The accumulators of a table of groups: column `i` belongs to aggregate `i`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Accumulators {
     columns: Vec<Accumulator>,
 }
@@ -182,19 +182,28 @@ impl Accumulators {
         groups: &[u32],
         reader: &mut Reader<'_>,
     ) -> Result<(), Malformed> {
-        for group in groups.iter().map(|group| *group as usize) {
-            match &mut self.columns[at] {
-                Accumulator::Records(counts) | Accumulator::Values(counts) => {
-                    counts[group] = counts[group].saturating_add(reader.varint("count")?);
-                }
-                Accumulator::Sum(sums) => sums[group].merge(&Exact::decode(reader)?),
-                Accumulator::Average(sums) => {
-                    sums[group].0.merge(&Exact::decode(reader)?);
-                    sums[group].1 = sums[group].1.saturating_add(reader.varint("count of an average")?);
-                }
-                Accumulator::Extreme { keep, values } => {
-                    keep_better(&mut values[group], *keep, Scalar::decode(reader)?);
-                }
+        groups.iter().try_for_each(|group| self.merge_one(at, *group as usize, reader))
+    }
+
+    /// The same for one group.
+    #[inline]
+    pub(crate) fn merge_one(
+        &mut self,
+        at: usize,
+        group: usize,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), Malformed> {
+        match &mut self.columns[at] {
+            Accumulator::Records(counts) | Accumulator::Values(counts) => {
+                counts[group] = counts[group].saturating_add(reader.varint("count")?);
+            }
+            Accumulator::Sum(sums) => sums[group].merge(&Exact::decode(reader)?),
+            Accumulator::Average(sums) => {
+                sums[group].0.merge(&Exact::decode(reader)?);
+                sums[group].1 = sums[group].1.saturating_add(reader.varint("count of an average")?);
+            }
+            Accumulator::Extreme { keep, values } => {
+                keep_better(&mut values[group], *keep, Scalar::decode(reader)?);
             }
         }
         Ok(())

@@ -18,9 +18,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use crate::state::page::Page;
 pub use crate::window::block::BlockError;
 pub use migrate::{MigrateError, Predecessor, predecessors};
-pub use snapshot::{RestoreError, SnapshotError};
+pub use snapshot::{RestoreError, Saved, Snapshot, SnapshotError};
 
 use crate::column::Frame;
 use crate::dead_letter::Desk;
@@ -28,6 +29,7 @@ use crate::effect::Effects;
 use crate::expression::BindError;
 use crate::plan::{Edge, Input, NodeId, Plan, SinkId, StageId};
 use crate::record::RecordBatch;
+use crate::state::page::PageIds;
 use crate::step::filter::Filter;
 use crate::step::map::{Map, Remake};
 use crate::step::mask::MaskStep;
@@ -128,6 +130,7 @@ pub struct Unit {
     operators: Vec<Operator>,
     /// How far ahead of the batch clock the watermark of any unit of this stage can be; none is without bound.
     future_ms: Option<i64>,
+    page_ids: PageIds,
     spare: Spare,
 }
 
@@ -184,6 +187,7 @@ impl Unit {
             combined,
             operators,
             future_ms,
+            page_ids: PageIds::default(),
             spare: Spare::default(),
         })
     }

@@ -11,6 +11,7 @@
 
 pub(crate) mod assign;
 pub(crate) mod block;
+mod held;
 pub(crate) mod key;
 pub(crate) mod merge;
 pub(crate) mod whole;

@@ -13,8 +13,8 @@ pub const WRITE_FORMAT: u8 = 2;
 /// The version of journal records that belong to a rollback, or make one possible.
 pub const ROLLBACK_FORMAT: u8 = 3;
 
-/// The newest version that is read; every one from 1 on is.
-pub const READ_FORMAT_MAX: u8 = 3;
+/// The version that snapshots are written with. 3: the state may lie in pages, some of them in other objects.
+pub const SNAPSHOT_FORMAT: u8 = 3;
 
 /// What a sequence of bytes claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,23 @@ impl Magic {
             Self::Journal => *b"WJ",
             Self::Block => *b"WB",
             Self::Snapshot => *b"WS",
+        }
+    }
+
+    /// The version that it is written with where nothing needs a newer one.
+    pub fn written(self) -> u8 {
+        match self {
+            Self::Journal | Self::Block => WRITE_FORMAT,
+            Self::Snapshot => SNAPSHOT_FORMAT,
+        }
+    }
+
+    /// The newest version that is read; every one from 1 on is.
+    pub fn newest(self) -> u8 {
+        match self {
+            Self::Journal => ROLLBACK_FORMAT,
+            Self::Block => WRITE_FORMAT,
+            Self::Snapshot => SNAPSHOT_FORMAT,
         }
     }
 }
@@ -82,9 +99,9 @@ pub enum DecodeError {
 pub struct Encoder(Vec<u8>);
 
 impl Encoder {
-    /// Starts with magic and [`WRITE_FORMAT`].
+    /// Starts with magic and version.
     pub fn new(magic: Magic) -> Self {
-        Self::of(magic, WRITE_FORMAT)
+        Self::of(magic, magic.written())
     }
 
     /// Starts with magic and this version.
@@ -93,6 +110,11 @@ impl Encoder {
         bytes.extend_from_slice(&magic.bytes());
         bytes.push(version);
         Self(bytes)
+    }
+
+    /// Starts with nothing: a part of something that has magic and version.
+    pub fn part() -> Self {
+        Self(Vec::new())
     }
 
     /// One byte.
@@ -193,10 +215,16 @@ impl<'a> Decoder<'a> {
         let rest = bytes.strip_prefix(&magic.bytes()).ok_or(DecodeError::NotOurs { what: magic })?;
         let (&version, rest) =
             rest.split_first().ok_or(DecodeError::Damaged { what: magic, field: "version" })?;
-        if version == 0 || version > READ_FORMAT_MAX {
-            return Err(DecodeError::UnknownVersion { what: magic, found: version, known: READ_FORMAT_MAX });
+        let known = magic.newest();
+        if version == 0 || version > known {
+            return Err(DecodeError::UnknownVersion { what: magic, found: version, known });
         }
         Ok(Self { what: magic, version, rest })
+    }
+
+    /// Reads a part of something whose magic and version were read.
+    pub fn part(what: Magic, version: u8, rest: &'a [u8]) -> Self {
+        Self { what, version, rest }
     }
 
     /// The version of the bytes.
@@ -279,10 +307,15 @@ impl<'a> Decoder<'a> {
 
     /// Text with its length.
     pub fn text(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
+        let bytes = self.bytes(field)?;
+        std::str::from_utf8(bytes).map_err(|_| self.damaged(field))
+    }
+
+    /// Bytes with their length.
+    pub fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = self.number(field)?;
         let len = usize::try_from(len).map_err(|_| self.damaged(field))?;
-        let bytes = self.take(len, field)?;
-        std::str::from_utf8(bytes).map_err(|_| self.damaged(field))
+        self.take(len, field)
     }
 
     /// A presence byte, then the value.

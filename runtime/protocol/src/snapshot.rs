@@ -1,7 +1,13 @@
-//! Snapshots: the pointer that a journal holds, and the header around the engine's bytes.
+//! Snapshots: the pointer that a journal holds, the header before the engine's bytes, and which of them are where.
 //!
 //! A snapshot is content-addressed and immutable. It is taken at a commit before the next batch is applied, uploaded in
 //! the background, and counts from the moment its pointer stands in a later Commit of the same incarnation.
+
+mod archive;
+mod contents;
+
+pub use archive::{Archive, Limits, Packed};
+pub use contents::Contents;
 
 use crate::format::{DecodeError, Decoder, Encoder, Magic};
 use crate::identity::{DrainId, Lineage, Seq, UnitId};
@@ -105,6 +111,17 @@ pub enum SnapshotError {
     /// The header cannot be read.
     #[error("snapshot header cannot be read")]
     Header(#[source] DecodeError),
+    /// The list of its pages cannot be read.
+    #[error("the pages of a snapshot cannot be found")]
+    Contents(#[source] DecodeError),
+    /// A page is not what it was.
+    #[error("page {number} of a snapshot, in {object}, does not have the hash that the snapshot says")]
+    Page {
+        /// Which, in the order of the state.
+        number: usize,
+        /// The object that holds it.
+        object: Arc<str>,
+    },
     /// It belongs to another pipeline, unit or commit.
     #[error("snapshot is of {found}, wanted {wanted}")]
     Foreign {

@@ -8,7 +8,7 @@ use protocol::block::{BlockEnvelope, End, Envelope};
 use protocol::format::{DecodeError, Magic};
 use protocol::identity::{DrainId, Lineage, Seq, UnitId};
 use protocol::journal::JournalRecord;
-use protocol::snapshot::{SnapshotError, SnapshotHeader, SnapshotPointer};
+use protocol::snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotPointer};
 use support::{PLAN, any_inputs, any_name, any_positions, any_record, any_watermarks, unit};
 
 fn any_unit() -> impl Strategy<Value = UnitId> {
@@ -123,9 +123,22 @@ fn a_newer_version_is_refused_by_name() {
     assert_eq!(JournalRecord::decode(b"WJ\x04anything"), Err(newer.clone()));
     assert_eq!(newer.to_string(), "journal record has format 4, this release reads up to 3");
     let block = Envelope::decode(b"WB\x09");
-    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 3 }));
+    assert_eq!(block, Err(DecodeError::UnknownVersion { what: Magic::Block, found: 9, known: 2 }));
     assert_eq!(JournalRecord::decode(b"XX\x01"), Err(DecodeError::NotOurs { what: Magic::Journal }));
     assert_eq!(JournalRecord::decode(b""), Err(DecodeError::NotOurs { what: Magic::Journal }));
+}
+
+#[test]
+fn a_snapshot_of_the_release_before_there_were_pages_is_read() {
+    let sealed = include_bytes!("released/snapshot-2.bin");
+    let (found, state) = SnapshotHeader::open(sealed).unwrap();
+    assert_eq!(found, header());
+    let contents = Contents::open(state).unwrap();
+    let saved = contents.assemble(&[]).unwrap();
+    assert_eq!(saved.head, include_bytes!("../../pipeline/src/unit/tests/released/snapshot-1-merge.bin"));
+    assert!(saved.pages.is_empty());
+    let now = header().seal(state);
+    assert_eq!((now[2], &now[3..]), (3, &sealed[3..]), "only the version of the header is another");
 }
 
 #[test]

@@ -263,6 +263,7 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
         rollback_window_ms: file.rollback_window_ms,
         promotion: Promotion::Operator,
         defences: protocol::defences::Defences::ALL,
+        snapshots: protocol::snapshot::Limits::USUAL,
     };
     let secrets = SecretsFrom::Mounted(SECRETS_DIRECTORY.into());
     let reach = Reach { given: args.kafka.clone(), secrets };

@@ -8,7 +8,7 @@ use super::unit::Member;
 use connect::door::{CommitOutcome, IoError, KafkaIo};
 use protocol::commit::cut_record;
 use protocol::drain::missing_cut;
-use protocol::identity::{DrainId, Seq};
+use protocol::identity::{DrainId, Seq, UnitId};
 use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,8 +19,8 @@ const OUTCOME_WAIT: Duration = Duration::from_millis(100);
 /// Cuts on their way.
 #[derive(Debug, Default)]
 pub struct Cuts {
-    /// By number of the upload: the journal, the drain, and what was handed over.
-    uploads: BTreeMap<u64, (usize, DrainId, SnapshotPointer)>,
+    /// By number of the upload: the journal, the drain, and the commit whose state was handed over.
+    uploads: BTreeMap<u64, (usize, DrainId, Seq)>,
     durable: Vec<(usize, DrainId, SnapshotPointer)>,
     /// Journals whose Cut was asked for in this life, with the drain.
     asked: Vec<(usize, DrainId)>,
@@ -74,10 +74,10 @@ impl<Io: KafkaIo> Life<Io> {
             return Ok(());
         }
         for (id, result) in environment.store().finished() {
-            let Some((slot, drain, pointer)) = self.cuts.uploads.remove(&id) else { continue };
-            let key = pointer.key.to_string();
-            let name = result.map_err(|source| WorkerError::Store { key, source })?;
-            self.cuts.durable.push((slot, drain, SnapshotPointer { key: name.into(), ..pointer }));
+            let Some((slot, drain, seq)) = self.cuts.uploads.remove(&id) else { continue };
+            let unit = &self.surroundings.units[slot].1;
+            let stored = result.map_err(|source| WorkerError::Store { key: of(unit, seq), source })?;
+            self.cuts.durable.push((slot, drain, stored.pointer));
         }
         Ok(())
     }
@@ -101,11 +101,10 @@ impl<Io: KafkaIo> Life<Io> {
         let member = &mut self.members[at];
         let unit = member.id.clone();
         let Some(claim) = member.view.claim_in_force().cloned() else { return Ok(()) };
-        let engine = member.engine()?;
-        let (state, ends) = (engine.snapshot(&unit)?, engine.ends().entries());
+        let ends = member.engine()?.ends().entries();
         let header = SnapshotHeader {
             uid8: setup.identity.uid8.clone(),
-            unit,
+            unit: unit.clone(),
             seq,
             plan: claim.plan,
             semantics: claim.semantics,
@@ -117,9 +116,9 @@ impl<Io: KafkaIo> Life<Io> {
             ends,
         };
         let topology = &self.surroundings.topology;
-        let (pointer, handed) = member.hand_over(environment, id, topology, (&header, &state));
-        handed.map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
-        self.cuts.uploads.insert(id, (member.slot, drain, pointer));
+        let handed = member.hand_over(setup, environment, id, topology, header)?;
+        handed.map_err(|source| WorkerError::Store { key: of(&unit, seq), source })?;
+        self.cuts.uploads.insert(id, (member.slot, drain, seq));
         Ok(())
     }
 
@@ -133,4 +132,9 @@ impl<Io: KafkaIo> Life<Io> {
         self.cuts.in_flight = true;
         self.io.start_commit()
     }
+}
+
+/// A snapshot that has no name yet.
+fn of(unit: &UnitId, seq: Seq) -> String {
+    format!("{unit} commit {seq}")
 }

@@ -5,13 +5,13 @@ use super::error::WorkerError;
 use super::journals::{Journal, all_ended, plan_before};
 use super::life::{Life, Stop};
 use super::setup::{Environment, Setup, Surroundings};
-use super::unit::Member;
+use super::unit::{Member, contents, stage_of, unusable};
 use connect::door::KafkaIo;
 use pipeline::plan::{Plan, PlanHash, StageId, compatibility};
 use pipeline::unit::{Predecessor, Unit, predecessors};
 use protocol::identity::UnitId;
 use protocol::journal::record::{Claim, ClaimedInput, Heritage, InputPartition};
-use protocol::restore::{RestoreError, is_same_input};
+use protocol::restore::is_same_input;
 use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -161,9 +161,11 @@ pub fn heirlooms<E: Environment>(
         .map(|(id, pointer)| {
             let sealed = get(environment, pointer)?;
             let (header, state) = open(setup, id, pointer, &sealed)?;
+            let (contents, others) = contents(environment, id, state)?;
+            let saved = contents.assemble(&others).map_err(unusable(id))?;
             let plan = known(setup, id, header.plan)?;
-            let of = super::unit::stage_of(plan, id)?;
-            let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), of, id.index, state)
+            let of = stage_of(plan, id)?;
+            let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), of, id.index, &saved)
                 .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
             Ok(Predecessor { unit, renewed: renewed(&header.inputs, &claim.inputs) })
         })
@@ -216,6 +218,5 @@ fn open<'a>(
     pointer: &SnapshotPointer,
     sealed: &'a [u8],
 ) -> Result<(SnapshotHeader, &'a [u8]), WorkerError> {
-    SnapshotHeader::restore(&setup.identity.uid8, unit, pointer, sealed)
-        .map_err(|source| WorkerError::Restore(RestoreError::Snapshot { unit: unit.clone(), source }))
+    SnapshotHeader::restore(&setup.identity.uid8, unit, pointer, sealed).map_err(unusable(unit))
 }

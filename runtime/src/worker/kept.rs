@@ -3,6 +3,7 @@
 use connect::door::TopicPartition;
 use pipeline::plan::PlanHash;
 use protocol::snapshot::SnapshotHeader;
+use std::sync::Arc;
 
 /// Most snapshots of one unit that are remembered: the newest durable one, those that Holds pin, and one on its way. What
 /// is forgotten only keeps its records longer.
@@ -20,16 +21,18 @@ struct Snapshot {
     plan: PlanHash,
     taken_ms: i64,
     positions: Vec<(TopicPartition, i64)>,
+    oldest: Arc<str>,
 }
 
 impl Kept {
-    /// Remembers a snapshot by the hash that its pointer has.
-    pub fn add(&mut self, hash: u128, header: &SnapshotHeader, taken_ms: i64) {
+    /// Remembers a snapshot by the hash that its pointer has; `oldest` is the oldest object that it needs.
+    pub fn add(&mut self, hash: u128, header: &SnapshotHeader, taken_ms: i64, oldest: Arc<str>) {
         let positions = header.positions.iter().filter_map(|(at, next)| {
             let topic = header.inputs.get(usize::from(at.input))?.topic.to_string();
             Some((TopicPartition { topic, partition: at.partition }, *next))
         });
-        let snapshot = Snapshot { hash, plan: header.plan, taken_ms, positions: positions.collect() };
+        let positions = positions.collect();
+        let snapshot = Snapshot { hash, plan: header.plan, taken_ms, positions, oldest };
         self.snapshots.retain(|known| known.hash != hash);
         if self.snapshots.len() >= SNAPSHOTS_MAX {
             self.snapshots.remove(0);
@@ -45,6 +48,11 @@ impl Kept {
     /// Which plan the unit followed.
     pub fn plan(&self, hash: u128) -> Option<PlanHash> {
         self.find(hash).map(|snapshot| snapshot.plan)
+    }
+
+    /// The store's name of the oldest object that a restore of it needs.
+    pub fn oldest(&self, hash: u128) -> Option<&Arc<str>> {
+        self.find(hash).map(|snapshot| &snapshot.oldest)
     }
 
     /// Where the unit stood in a partition.

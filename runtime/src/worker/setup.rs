@@ -14,6 +14,7 @@ use protocol::identity::{
     Generation, Incarnation, PipelineIdentity, PlacementHash, UnitId, WorkerIndex, Writer,
 };
 use protocol::restore::Rewind;
+use protocol::snapshot::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,8 @@ pub struct Setup {
     pub promotion: Promotion,
     /// All on, but for tests that look for the harm.
     pub defences: Defences,
+    /// How far back snapshots may refer.
+    pub snapshots: Limits,
 }
 
 impl Setup {

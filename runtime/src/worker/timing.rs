@@ -60,6 +60,10 @@ pub struct Timings {
     pub commit: Durations,
     /// From taking the state of a unit to its being durable.
     pub snapshot: Durations,
+    /// Bytes of snapshots that became durable.
+    pub snapshot_written: u64,
+    /// Bytes of the states that they are of; what did not change was not written again.
+    pub snapshot_state: u64,
     /// Working: neither waiting for records nor held back.
     pub busy: Duration,
     /// Not reading, because as much output waits for the commit in flight as may.
@@ -73,6 +77,8 @@ impl Timings {
         self.processing.add(&other.processing);
         self.commit.add(&other.commit);
         self.snapshot.add(&other.snapshot);
+        self.snapshot_written += other.snapshot_written;
+        self.snapshot_state += other.snapshot_state;
         self.busy += other.busy;
         self.held_back += other.held_back;
     }
@@ -111,9 +117,11 @@ impl Stopwatch {
         }
     }
 
-    /// A snapshot is durable.
-    pub fn stored(&mut self, taken: Duration, at: Duration) {
+    /// A snapshot is durable: `written` bytes, of a state of `state` bytes.
+    pub fn stored(&mut self, taken: Duration, at: Duration, written: u64, state: u64) {
         self.known.snapshot.observe(at.saturating_sub(taken));
+        self.known.snapshot_written += written;
+        self.known.snapshot_state += state;
     }
 
     /// Records were waited for.

@@ -7,20 +7,22 @@ use super::heritage::{heirlooms, known, renewed};
 use super::kept::Kept;
 use super::setup::{Environment, Setup, Surroundings};
 use connect::door::TopicPartition;
-use connect::snapshot::{Shard, SnapshotError, key};
+use connect::snapshot::{Shard, SnapshotError, SnapshotStore, Stored, Work, key};
 use pipeline::effect::Effects;
 use pipeline::plan::{Input, Plan, PlanHash, SecretsHash, StageId};
 use pipeline::record::RecordBatch;
-use pipeline::unit::{Channel, Predecessor, Tick, Topology, Unit};
+use pipeline::unit::{Channel, Predecessor, Saved, Snapshot, Tick, Topology, Unit};
 use protocol::block::Envelope;
 use protocol::drain::Ends;
 use protocol::identity::{Seq, UnitId};
 use protocol::journal::JournalView;
 use protocol::journal::record::{Claim, ClaimedInput, InputPartition};
-use protocol::restore::{Replay, ReplayStep, Rewind};
+use protocol::restore::{Replay, ReplayStep, RestoreError, Rewind};
 use protocol::schedule::OutputHash;
-use protocol::snapshot::{SnapshotHeader, SnapshotPointer};
-use std::sync::Arc;
+use protocol::snapshot::{
+    Archive, Contents, Limits, SnapshotError as Unusable, SnapshotHeader, SnapshotPointer,
+};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One unit.
 pub struct Member {
@@ -61,6 +63,8 @@ pub struct Engine {
     secrets: Option<SecretsHash>,
     /// `End`s of upstream units, consumed live or in replay.
     ends: Ends,
+    /// Where the pages of the state are. Only the work on a snapshot looks into it, one after the other.
+    archive: Arc<Mutex<Archive>>,
 }
 
 impl Member {
@@ -109,18 +113,18 @@ impl Member {
         ownership.seq().0 == 0 && !ownership.knows_other_than(plan) && !inherits
     }
 
-    /// Seals its state and hands it to the store as number `id`: what will point to it, and whether the store took it.
+    /// Hands its state right behind a commit to the store, as number `id`. It is encoded there.
     pub fn hand_over<E: Environment>(
-        &self,
+        &mut self,
+        setup: &Setup,
         environment: &mut E,
         id: u64,
         topology: &Topology,
-        (header, state): (&SnapshotHeader, &[u8]),
-    ) -> (SnapshotPointer, Result<(), SnapshotError>) {
-        let sealed = header.seal(state);
-        let pointer = SnapshotPointer::of(&sealed, header.seq, |content| key(header.seq.0, content));
-        let handed = environment.store().start_put(id, self.shard(topology), &pointer.key, sealed);
-        (pointer, handed)
+        header: SnapshotHeader,
+    ) -> Result<Result<(), SnapshotError>, WorkerError> {
+        let (shard, unit) = (self.shard(topology), self.id.clone());
+        let work = self.engine()?.snapshot(&unit, shard, setup, header)?;
+        Ok(environment.store().start(id, work))
     }
 
     /// Replays as far as the journal and the fetched records go. Gives the partitions to be read when they change.
@@ -196,9 +200,12 @@ impl Member {
             .get(&pointer.key)
             .map_err(|source| WorkerError::Store { key: pointer.key.to_string(), source })?;
         let (header, state) = self.replay.loaded(pointer, &sealed).map_err(WorkerError::Restore)?;
-        self.kept.add(pointer.hash, &header, header.clock_ms);
+        let (contents, others) = contents(environment, &self.id, state)?;
+        let saved = contents.assemble(&others).map_err(unusable(&self.id))?;
+        let oldest = contents.others().first().map_or(pointer.key.clone(), |name| Arc::from(*name));
+        self.kept.add(pointer.hash, &header, header.clock_ms, oldest);
         let plan = known(setup, &self.id, header.plan)?;
-        let mut engine = Engine::restore(plan, &self.id, surroundings, state)?;
+        let mut engine = Engine::restore(plan, &self.id, surroundings, &saved)?;
         engine.ends = header.ends.into_iter().collect();
         self.engine = Some(engine);
         Ok(())
@@ -245,10 +252,10 @@ impl Engine {
         plan: &Arc<Plan>,
         id: &UnitId,
         surroundings: &Surroundings,
-        state: &[u8],
+        saved: &Saved<'_>,
     ) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
-        let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), stage, id.index, state)
+        let unit = Unit::restore(plan.clone(), &surroundings.topology_of(plan), stage, id.index, saved)
             .map_err(|source| WorkerError::State { unit: id.clone(), source })?;
         Ok(Self::around(unit, plan, stage))
     }
@@ -269,7 +276,14 @@ impl Engine {
     }
 
     fn around(unit: Unit, plan: &Arc<Plan>, stage: StageId) -> Self {
-        Self { unit, secrets: plan.secrets_hash(), plan: plan.clone(), stage, ends: Ends::default() }
+        Self {
+            unit,
+            secrets: plan.secrets_hash(),
+            plan: plan.clone(),
+            stage,
+            ends: Ends::default(),
+            archive: Arc::default(),
+        }
     }
 
     /// Applies records of one partition of one input.
@@ -329,12 +343,18 @@ impl Engine {
         effects
     }
 
-    /// The state right behind a commit.
-    pub fn snapshot(&self, id: &UnitId) -> Result<Vec<u8>, WorkerError> {
-        let mut state = Vec::new();
-        let taken = self.unit.snapshot(&mut state);
-        taken.map_err(|source| WorkerError::Snapshot { unit: id.clone(), source })?;
-        Ok(state)
+    /// The state right behind a commit, as work for the store.
+    fn snapshot(
+        &mut self,
+        id: &UnitId,
+        shard: Shard,
+        setup: &Setup,
+        header: SnapshotHeader,
+    ) -> Result<Work, WorkerError> {
+        let state = self.unit.snapshot();
+        let state = state.map_err(|source| WorkerError::Snapshot { unit: id.clone(), source })?;
+        let (archive, limits) = (Arc::clone(&self.archive), setup.snapshots);
+        Ok(Box::new(move |store| store_snapshot(store, &shard, &archive, &limits, &header, &state)))
     }
 
     /// True when there is something to say at a commit even if nothing was applied.
@@ -356,6 +376,44 @@ impl Engine {
     pub fn ends(&self) -> &Ends {
         &self.ends
     }
+}
+
+/// Encodes what changed since the last snapshot that was stored, and stores it.
+fn store_snapshot(
+    store: &mut dyn SnapshotStore,
+    shard: &Shard,
+    archive: &Mutex<Archive>,
+    limits: &Limits,
+    header: &SnapshotHeader,
+    state: &Snapshot,
+) -> Result<Stored, SnapshotError> {
+    let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+    let packed = archive.pack(limits, header, state, |content| key(header.seq.0, content));
+    let name: Arc<str> = store.put(shard, &packed.pointer.key, &packed.sealed)?.into();
+    let pointer = SnapshotPointer { key: name.clone(), ..packed.pointer.clone() };
+    let state_bytes = packed.state_bytes;
+    Ok(Stored { pointer, oldest: archive.stored(packed, name), state_bytes })
+}
+
+/// The state in a snapshot, and the other objects that hold pages of it.
+pub(super) fn contents<'a, E: Environment>(
+    environment: &mut E,
+    id: &UnitId,
+    state: &'a [u8],
+) -> Result<(Contents<'a>, Vec<Vec<u8>>), WorkerError> {
+    let contents = Contents::open(state).map_err(unusable(id))?;
+    let get = |name: &&str| {
+        let found = environment.store().get(name);
+        found.map_err(|source| WorkerError::Store { key: (*name).to_owned(), source })
+    };
+    let others = contents.others().iter().map(get).collect::<Result<_, _>>()?;
+    Ok((contents, others))
+}
+
+/// A snapshot of a unit that is not what it was.
+pub(super) fn unusable(id: &UnitId) -> impl FnOnce(Unusable) -> WorkerError {
+    let unit = id.clone();
+    |source| WorkerError::Restore(RestoreError::Snapshot { unit, source })
 }
 
 /// The stage of that name in a plan.

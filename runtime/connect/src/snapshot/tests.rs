@@ -6,6 +6,7 @@ mod suite;
 use super::*;
 use crate::door::{KafkaIo, TopicPartition};
 use crate::memory::{Call, Fault, Log, Operation, Settings};
+use protocol::identity::Seq;
 use std::sync::Arc;
 use suite::{bytes, check, check_strangers, unit};
 
@@ -166,19 +167,29 @@ fn a_file_that_is_being_written_is_not_listed() {
     assert!(store.list(&unit("s", 0)).unwrap().is_empty());
 }
 
+/// Puts bytes, as whoever makes objects does.
+fn put(shard: Shard, key: &str, bytes: Vec<u8>) -> Work {
+    let key = key.to_owned();
+    Box::new(move |store| {
+        let name: Arc<str> = store.put(&shard, &key, &bytes)?.into();
+        let pointer = SnapshotPointer::to(name.clone(), &bytes, Seq(1));
+        Ok(Stored { pointer, oldest: name, state_bytes: bytes.len() as u64 })
+    })
+}
+
 #[test]
 fn uploads_in_the_background_are_told_when_they_are_done() {
     let mut uploads = Uploads::background(MemoryStore::new()).unwrap();
     let named = |id: u64| format!("s/0/{}", key(id, "x"));
     for id in 0..20 {
-        uploads.start_put(id, unit("s", 0), &key(id, "x"), bytes(1_000, id as u32)).unwrap();
+        uploads.start(id, put(unit("s", 0), &key(id, "x"), bytes(1_000, id as u32))).unwrap();
     }
     // A get is served behind the puts.
     assert_eq!(uploads.get(&named(19)).unwrap(), bytes(1_000, 19));
     let finished = uploads.finished();
     let ids: Vec<u64> = finished.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, (0..20).collect::<Vec<_>>());
-    assert!(finished.into_iter().all(|(id, name)| name.unwrap() == named(id)));
+    assert!(finished.into_iter().all(|(id, stored)| *stored.unwrap().pointer.key == named(id)));
     assert_eq!(uploads.in_flight(), 0);
     uploads.trim(unit("s", 0), &named(3)).unwrap();
     assert_eq!(uploads.list(unit("s", 0)).unwrap().len(), 17);
@@ -187,10 +198,11 @@ fn uploads_in_the_background_are_told_when_they_are_done() {
 #[test]
 fn inline_uploads_are_done_at_once_and_bounded() {
     let mut uploads = Uploads::inline(MemoryStore::new());
+    let start = |uploads: &mut Uploads, id| uploads.start(id, put(unit("s", 0), "same", vec![1]));
     for id in 0..UPLOADS_MAX as u64 {
-        uploads.start_put(id, unit("s", 0), "same", vec![1]).unwrap();
+        start(&mut uploads, id).unwrap();
     }
-    assert!(matches!(uploads.start_put(0, unit("s", 0), "x", vec![]), Err(SnapshotError::Busy { .. })));
+    assert!(matches!(start(&mut uploads, 0), Err(SnapshotError::Busy { .. })));
     assert_eq!(uploads.finished().len(), UPLOADS_MAX);
-    assert!(uploads.start_put(0, unit("s", 0), "x", vec![]).is_ok());
+    assert!(start(&mut uploads, 0).is_ok());
 }

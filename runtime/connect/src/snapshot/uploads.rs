@@ -1,6 +1,7 @@
-//! Uploads in the background: hand over bytes, ask later. The inline form does the work at once, for the simulation.
+//! Uploads in the background: hand over what makes an object and puts it, ask later. The inline form does the work at once,
+//! for the simulation.
 
-use super::{Shard, SnapshotError, SnapshotStore};
+use super::{Shard, SnapshotError, SnapshotStore, Stored};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,8 +17,11 @@ pub struct Uploads {
     done: Vec<Finished>,
 }
 
-/// The caller's number and the store's name for the object.
-type Finished = (u64, Result<String, SnapshotError>);
+/// The caller's number, and what was stored.
+type Finished = (u64, Result<Stored, SnapshotError>);
+
+/// Makes an object and puts it, where the store works: to encode a state takes time that its owner does not have.
+pub type Work = Box<dyn FnOnce(&mut dyn SnapshotStore) -> Result<Stored, SnapshotError> + Send>;
 
 enum Place {
     Inline(Box<dyn SnapshotStore>),
@@ -31,7 +35,7 @@ enum Place {
 }
 
 enum Order {
-    Put { id: u64, shard: Shard, key: String, bytes: Vec<u8> },
+    Put { id: u64, work: Work },
     Get { name: String, reply: Sender<Result<Vec<u8>, SnapshotError>> },
     Trim { shard: Shard, oldest: String },
     List { shard: Shard, reply: Sender<Result<Vec<String>, SnapshotError>> },
@@ -57,22 +61,17 @@ impl Uploads {
         Ok(Self { place, in_flight: 0, done: Vec::new() })
     }
 
-    /// Hands over an object; [`Uploads::finished`] tells how it went, by `id`.
-    pub fn start_put(
-        &mut self,
-        id: u64,
-        shard: Shard,
-        key: &str,
-        bytes: Vec<u8>,
-    ) -> Result<(), SnapshotError> {
+    /// Hands over the making of an object; [`Uploads::finished`] tells how it went, by `id`.
+    ///
+    /// # Errors
+    /// Too many are under way, or the thread of the store has ended.
+    pub fn start(&mut self, id: u64, work: Work) -> Result<(), SnapshotError> {
         if self.in_flight >= UPLOADS_MAX {
             return Err(SnapshotError::Busy { in_flight: self.in_flight });
         }
         match &mut self.place {
-            Place::Inline(store) => self.done.push((id, store.put(&shard, key, &bytes))),
-            Place::Thread { orders, .. } => {
-                send(orders.as_ref(), Order::Put { id, shard, key: key.to_owned(), bytes })?;
-            }
+            Place::Inline(store) => self.done.push((id, work(store.as_mut()))),
+            Place::Thread { orders, .. } => send(orders.as_ref(), Order::Put { id, work })?,
         }
         self.in_flight += 1;
         Ok(())
@@ -159,9 +158,7 @@ fn serve(
             return;
         }
         match order {
-            Order::Put { id, shard, key, bytes } => {
-                let _ = report.send((id, store.put(&shard, &key, &bytes)));
-            }
+            Order::Put { id, work } => drop(report.send((id, work(store.as_mut())))),
             Order::Get { name, reply } => drop(reply.send(store.get(&name))),
             Order::List { shard, reply } => drop(reply.send(store.list(&shard))),
             Order::Trim { shard, oldest } => {
@@ -214,7 +211,12 @@ mod tests {
         let mut uploads = Uploads::background(Slow { begun, given_up: given_up.clone() }).unwrap();
         let shard = Shard { stage: "s".to_owned(), unit: 0, units: 1 };
         for id in 0..3 {
-            uploads.start_put(id, shard.clone(), &id.to_string(), Vec::new()).unwrap();
+            let (shard, key) = (shard.clone(), id.to_string());
+            let put = move |store: &mut dyn SnapshotStore| {
+                store.put(&shard, &key, &[])?;
+                Err(SnapshotError::Stopped)
+            };
+            uploads.start(id, Box::new(put)).unwrap();
         }
         assert_eq!(uploads_begun.recv().unwrap(), "0");
         let Place::Thread { given_up: now, .. } = &uploads.place else { unreachable!("it has a thread") };

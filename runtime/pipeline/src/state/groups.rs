@@ -1,4 +1,5 @@
-//! A table of groups: keys in one arena, ids in the order of insertion, accumulators as dense columns.
+//! A table of groups: keys in one arena, ids in the order of insertion, accumulators as dense columns. It holds what leaves
+//! with the next flush; what stays lies in pages.
 
 use crate::aggregate::Accumulators;
 use crate::plan::Aggregate;
@@ -86,13 +87,6 @@ impl Groups {
         }
     }
 
-    /// The group of a key, if there is one.
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.table
-            .find(hash, |group| self.hashes[*group as usize] == hash && self.key(*group) == key)
-            .copied()
-    }
-
     /// A group of its own for one row, which [`Groups::find_or_insert`] will not find.
     #[inline]
     pub(crate) fn append(&mut self, hash: u64, key: &[u8]) -> u32 {
@@ -118,12 +112,6 @@ impl Groups {
             out.extend_from_slice(self.key(*group));
         }
         (0..self.accumulators.len()).for_each(|at| self.accumulators.encode(at, groups, out));
-    }
-
-    /// Appends all groups in the order of insertion.
-    pub(crate) fn encode_all(&self, out: &mut Vec<u8>) {
-        let groups: Vec<u32> = (0..self.len() as u32).collect();
-        self.encode(&groups, out);
     }
 
     /// Merges what [`Groups::encode`] wrote; `valid` says whether bytes are a key. `ids` is scratch.

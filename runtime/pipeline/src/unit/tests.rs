@@ -4,6 +4,7 @@ mod changes;
 mod cuts;
 mod idleness;
 mod rig;
+mod snapshots;
 mod steps;
 mod sums;
 mod windows;

@@ -15,6 +15,7 @@ use crate::plan::{Aggregate, AggregateFunction, NodeId, Window};
 use crate::record::RecordBatch;
 use crate::state::bytes::{Malformed, Reader};
 use crate::state::groups::{Groups, key_hash, owner};
+use crate::state::page::{Page, PageIds};
 use crate::unit::flow::{Flow, Round};
 use crate::watermark::{Channels, Combined, START_OF_TIME, Status};
 use crate::window::block::Writer;
@@ -250,25 +251,43 @@ impl Assign {
         });
     }
 
-    /// True when only [`Assign::encode`] is needed to go on elsewhere.
+    /// True when only [`Assign::snapshot`] is needed to go on elsewhere.
     pub(crate) fn is_flushed(&self) -> bool {
         self.buffer.slices.is_empty() && self.outbox.is_empty()
     }
 
-    /// Appends what has to survive; the buffers are empty at a commit.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        self.combined.status().encode(out);
-        self.outbox.said().encode(out);
-        self.thrift.encode(out);
-        self.large.encode(out);
-        self.past.encode(out);
+    /// Appends what has to survive and is no page, and gives the pages; the buffers are empty at a commit.
+    pub(crate) fn snapshot(&mut self, ids: &mut PageIds, head: &mut Vec<u8>, pages: &mut Vec<Arc<dyn Page>>) {
+        self.combined.status().encode(head);
+        self.outbox.said().encode(head);
+        self.thrift.encode(head);
+        self.large.snapshot(ids, head, pages);
+        self.past.encode(head);
     }
 
-    pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    /// Takes in what [`Assign::snapshot`] gave.
+    pub(crate) fn restore<'a>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        pages: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), Malformed> {
+        self.restore_with(reader, |reader| LargeGroups::restore(reader, pages))
+    }
+
+    /// The same of a release before there were pages.
+    pub(crate) fn restore_unpaged(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        self.restore_with(reader, LargeGroups::restore_unpaged)
+    }
+
+    fn restore_with<'b>(
+        &mut self,
+        reader: &mut Reader<'b>,
+        large: impl FnOnce(&mut Reader<'b>) -> Result<LargeGroups, Malformed>,
+    ) -> Result<(), Malformed> {
         self.combined.restore(Status::decode(reader)?);
         self.outbox.restore(Status::decode(reader)?);
         self.thrift = Thrift::decode(reader)?;
-        self.large = LargeGroups::decode(reader)?;
+        self.large = large(reader)?;
         self.past = Past::decode(reader)?;
         Ok(())
     }

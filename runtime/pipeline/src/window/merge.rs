@@ -9,13 +9,16 @@ use crate::aggregate::Scalar;
 use crate::dead_letter::Desk;
 use crate::effect::Effects;
 use crate::format::json::write_string;
-use crate::plan::{Source, Window};
+use crate::plan::{Aggregate, Source, Window};
 use crate::record::RecordBatch;
 use crate::state::bytes::{Malformed, Reader, put_slice, put_varint, put_zigzag};
 use crate::state::groups::Groups;
+use crate::state::page::{Page, PageIds};
+use crate::state::paged::PagedGroups;
 use crate::watermark::{Channels, Combined, START_OF_TIME, Status};
 use crate::window::assign::late;
 use crate::window::block::{self, BlockError, Writer};
+use crate::window::held::Held;
 use crate::window::whole::Whole;
 use crate::window::{Slices, key};
 use std::collections::BTreeMap;
@@ -54,11 +57,11 @@ struct Closing {
 }
 
 /// A window that takes records.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct OpenWindow {
-    groups: Groups,
+    groups: PagedGroups,
     /// Records that are added when it closes.
-    held: Vec<Whole>,
+    held: Held,
 }
 
 impl Merge {
@@ -153,10 +156,10 @@ impl Merge {
     }
 
     fn window_at(&mut self, start_ms: i64) -> &mut OpenWindow {
-        self.open.entry(start_ms).or_insert_with(|| {
-            let fresh = || OpenWindow { groups: Groups::new(&self.window.aggregates), held: Vec::new() };
-            self.spare.pop().unwrap_or_else(fresh)
-        })
+        let (spare, aggregates) = (&mut self.spare, &self.window.aggregates);
+        self.open
+            .entry(start_ms)
+            .or_insert_with(|| spare.pop().unwrap_or_else(|| OpenWindow::new(aggregates)))
     }
 
     /// Looks at the watermarks again; true when windows may close.
@@ -223,55 +226,93 @@ impl Merge {
         self.open.values().map(|window| window.groups.len()).sum()
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        self.combined.status().encode(out);
-        put_zigzag(out, self.closed_before_ms);
-        put_slice(out, &self.shape);
-        put_varint(out, self.open.len() as u64);
-        for (start_ms, window) in &self.open {
-            put_zigzag(out, *start_ms);
-            window.groups.encode_all(out);
-            put_varint(out, window.held.len() as u64);
-            window.held.iter().for_each(|whole| whole.encode(out));
+    /// Appends what is no page, and gives the pages: those of the groups and of the held records of each window, in the
+    /// order of closing.
+    pub(crate) fn snapshot(&mut self, ids: &mut PageIds, head: &mut Vec<u8>, pages: &mut Vec<Arc<dyn Page>>) {
+        self.combined.status().encode(head);
+        put_zigzag(head, self.closed_before_ms);
+        put_slice(head, &self.shape);
+        put_varint(head, self.open.len() as u64);
+        for (start_ms, window) in &mut self.open {
+            put_zigzag(head, *start_ms);
+            put_varint(head, window.groups.len() as u64);
+            put_varint(head, window.held.len() as u64);
+            window.groups.seal(ids, pages);
+            window.held.seal(ids, pages);
         }
     }
 
-    pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    /// Takes in what [`Merge::snapshot`] gave.
+    pub(crate) fn restore<'a>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        pages: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), Malformed> {
+        let fields = self.window.key_by.len();
+        for _ in 0..self.restore_head(reader)? {
+            let start_ms = self.new_start(reader)?;
+            let groups = reader.varint32("number of groups")? as usize;
+            let held = reader.varint32("number of held records")? as usize;
+            let mut window = OpenWindow::new(&self.window.aggregates);
+            window.groups.restore(groups, pages, |bytes| key::is_valid(bytes, fields))?;
+            window.held.restore(held, pages, |reader| self.read_whole(reader))?;
+            self.open.insert(start_ms, window);
+        }
+        Ok(())
+    }
+
+    /// The same of a release before there were pages.
+    pub(crate) fn restore_unpaged(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let fields = self.window.key_by.len();
+        for _ in 0..self.restore_head(reader)? {
+            let start_ms = self.new_start(reader)?;
+            let mut window = OpenWindow::new(&self.window.aggregates);
+            window.groups.merge(reader, &mut self.ids, |bytes| key::is_valid(bytes, fields))?;
+            for _ in 0..reader.count("number of held records")? {
+                window.held.push(self.read_whole(reader)?);
+            }
+            self.open.insert(start_ms, window);
+        }
+        Ok(())
+    }
+
+    /// Gives the number of windows that follow.
+    fn restore_head(&mut self, reader: &mut Reader<'_>) -> Result<usize, Malformed> {
         self.combined.restore(Status::decode(reader)?);
         self.closed_before_ms = reader.zigzag("first slice that may be open")?;
         if reader.slice("shape of a window")? != self.shape {
             return Err(Malformed { what: "shape of a window" });
         }
-        let fields = self.window.key_by.len();
-        for _ in 0..reader.count("number of windows")? {
-            let start_ms = self.aligned(reader.zigzag("start of a window")?)?;
-            let mut ids = std::mem::take(&mut self.ids);
-            self.window_at(start_ms).groups.merge(reader, &mut ids, |bytes| key::is_valid(bytes, fields))?;
-            self.ids = ids;
-            for _ in 0..reader.count("number of held records")? {
-                let whole = self.read_whole(reader)?;
-                self.window_at(start_ms).held.push(whole);
-            }
+        reader.count("number of windows")
+    }
+
+    /// The start of a window that is not open yet.
+    fn new_start(&self, reader: &mut Reader<'_>) -> Result<i64, Malformed> {
+        let start_ms = self.aligned(reader.zigzag("start of a window")?)?;
+        if self.open.contains_key(&start_ms) {
+            return Err(Malformed { what: "start of a window" });
         }
-        Ok(())
+        Ok(start_ms)
     }
 
     /// Heap bytes, roughly.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let held = |window: &OpenWindow| window.held.iter().map(Whole::heap_bytes).sum::<usize>();
-        self.open.values().map(|window| window.groups.heap_bytes() + held(window)).sum()
+        self.open.values().map(|window| window.groups.heap_bytes() + window.held.heap_bytes()).sum()
     }
 }
 
 impl OpenWindow {
+    fn new(aggregates: &[Aggregate]) -> Self {
+        Self { groups: PagedGroups::new(aggregates), held: Held::default() }
+    }
+
     /// Adds one record.
     fn add(&mut self, whole: &Whole) {
         let hash = crate::state::groups::key_hash(&whole.key);
         let group = self.groups.find_or_insert(hash, &whole.key);
         self.groups.settle();
+        let (accumulators, row) = self.groups.row_mut(group);
         let values: &[Scalar] = &whole.values;
-        values.iter().enumerate().for_each(|(at, value)| {
-            self.groups.accumulators.add_scalar(at, group as usize, value);
-        });
+        values.iter().enumerate().for_each(|(at, value)| accumulators.add_scalar(at, row, value));
     }
 }

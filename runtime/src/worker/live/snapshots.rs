@@ -6,22 +6,24 @@ use crate::worker::life::{Life, Stop};
 use crate::worker::setup::{Environment, Setup};
 use crate::worker::unit::Member;
 use crate::worker::{Now, chain};
-use connect::snapshot::SnapshotError;
+use connect::door::KafkaIo;
+use connect::snapshot::{SnapshotError, Stored};
 use control::call::bounded_message;
 use control::status::Problem;
 use control::{Condition, Reason};
 use protocol::commit::SnapshotOrder;
 use protocol::going_live::Slot;
 use protocol::identity::{DrainId, UnitId};
-use protocol::snapshot::SnapshotPointer;
+use protocol::snapshot::SnapshotHeader;
 use std::time::Duration;
 
 /// A snapshot on its way.
 pub(super) struct Upload {
-    pub(super) slot: Slot,
-    pub(super) pointer: SnapshotPointer,
+    slot: Slot,
+    header: SnapshotHeader,
     pub(super) cut: Option<DrainId>,
-    pub(super) taken: Duration,
+    taken: Duration,
+    taken_ms: i64,
 }
 
 /// Snapshots of one unit that failed since the last one that did not.
@@ -87,55 +89,58 @@ impl LiveState {
         let Some(member) = life.members.iter_mut().find(|member| member.slot == order.slot as usize) else {
             return Ok(());
         };
-        let unit = member.id.clone();
-        let engine = member.engine()?;
-        let header = self.live.snapshot_header(&setup.identity.uid8, order.slot, Vec::new(), engine.ends());
+        let ends = member.engine()?.ends();
+        let header = self.live.snapshot_header(&setup.identity.uid8, order.slot, Vec::new(), ends);
         let Some(header) = header else { return Ok(()) };
-        let state = engine.snapshot(&unit)?;
         let topology = &life.surroundings.topology;
-        let (pointer, handed) = member.hand_over(environment, id, topology, (&header, &state));
-        member.kept.add(pointer.hash, &header, now.wall_ms);
-        match handed {
+        let taken = environment.elapsed();
+        match member.hand_over(setup, environment, id, topology, header.clone())? {
             Ok(()) => {
-                let taken = environment.elapsed();
-                self.uploads.insert(id, Upload { slot: order.slot, pointer, cut, taken });
+                let upload = Upload { slot: order.slot, header, cut, taken, taken_ms: now.wall_ms };
+                self.uploads.insert(id, upload);
             }
             Err(error) => {
-                tracing::warn!(%unit, %error, "snapshot was not taken");
-                self.failing.entry(order.slot).or_default().failed(&unit, &error, now);
-                match cut {
-                    Some(drain) => drop(self.cuts.insert(order.slot, OwedCut::at_once(drain))),
-                    None => self.live.snapshot_failed(order.slot),
-                }
+                tracing::warn!(unit = %member.id, %error, "snapshot was not taken");
+                self.failed(&member.id, order.slot, cut, &error, now);
             }
         }
         Ok(())
     }
 
+    /// The next one is taken after an interval; a Cut is tried again at once.
+    fn failed(&mut self, unit: &UnitId, slot: Slot, cut: Option<DrainId>, error: &SnapshotError, now: Now) {
+        self.failing.entry(slot).or_default().failed(unit, error, now);
+        match cut {
+            Some(drain) => drop(self.cuts.insert(slot, OwedCut::at_once(drain))),
+            None => self.live.snapshot_failed(slot),
+        }
+    }
+
     /// Snapshots that became durable.
-    pub(super) fn uploaded<E: Environment>(&mut self, life: &Life<E::Io>, environment: &mut E, now: Now) {
+    pub(super) fn uploaded<E: Environment>(&mut self, life: &mut Life<E::Io>, environment: &mut E, now: Now) {
         for (id, result) in environment.store().finished() {
             let Some(upload) = self.uploads.remove(&id) else { continue };
             match result {
-                Ok(name) => {
-                    self.failing.remove(&upload.slot);
-                    self.stopwatch.stored(upload.taken, environment.elapsed());
-                    let pointer = SnapshotPointer { key: name.into(), ..upload.pointer };
-                    match upload.cut {
-                        Some(drain) => self.live.cut(upload.slot, drain, pointer),
-                        None => self.live.snapshot_stored(upload.slot, pointer),
-                    }
-                }
+                Ok(stored) => self.stored(life, &upload, stored, environment.elapsed()),
                 Err(error) => {
-                    let unit = &life.surroundings.units[upload.slot as usize].1;
-                    tracing::warn!(%unit, seq = upload.pointer.seq.0, %error, "snapshot was not stored");
-                    self.failing.entry(upload.slot).or_default().failed(unit, &error, now);
-                    match upload.cut {
-                        Some(drain) => drop(self.cuts.insert(upload.slot, OwedCut::at_once(drain))),
-                        None => self.live.snapshot_failed(upload.slot),
-                    }
+                    let unit = &upload.header.unit;
+                    tracing::warn!(%unit, seq = upload.header.seq.0, %error, "snapshot was not stored");
+                    self.failed(unit, upload.slot, upload.cut, &error, now);
                 }
             }
+        }
+    }
+
+    fn stored<Io: KafkaIo>(&mut self, life: &mut Life<Io>, upload: &Upload, stored: Stored, at: Duration) {
+        self.failing.remove(&upload.slot);
+        let Stored { pointer, oldest, state_bytes } = stored;
+        self.stopwatch.stored(upload.taken, at, pointer.bytes, state_bytes);
+        if let Some(member) = life.members.iter_mut().find(|member| member.slot == upload.slot as usize) {
+            member.kept.add(pointer.hash, &upload.header, upload.taken_ms, oldest);
+        }
+        match upload.cut {
+            Some(drain) => self.live.cut(upload.slot, drain, pointer),
+            None => self.live.snapshot_stored(upload.slot, pointer),
         }
     }
 }

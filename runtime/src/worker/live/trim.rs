@@ -89,13 +89,16 @@ impl LiveState {
 
     fn trim_snapshots<E: Environment>(&mut self, life: &Life<E::Io>, setup: &Setup, environment: &mut E) {
         for member in life.members.iter().filter(|member| owns(&self.live, member)) {
-            let Some(oldest) = trim::oldest_snapshot(&member.view, &setup.defences) else { continue };
+            // A snapshot needs objects that are older than itself. Which ones, is known of those that this life has taken or
+            // loaded.
+            let oldest = trim::oldest_snapshot(&member.view, &setup.defences);
+            let Some(oldest) = oldest.and_then(|oldest| member.kept.oldest(oldest.hash)) else { continue };
             let slot = member.slot as Slot;
-            if self.trimming.oldest.get(&slot) == Some(&oldest.key) {
+            if self.trimming.oldest.get(&slot) == Some(oldest) {
                 continue;
             }
-            match environment.store().trim(member.shard(&life.surroundings.topology), &oldest.key) {
-                Ok(()) => drop(self.trimming.oldest.insert(slot, oldest.key.clone())),
+            match environment.store().trim(member.shard(&life.surroundings.topology), oldest) {
+                Ok(()) => drop(self.trimming.oldest.insert(slot, oldest.clone())),
                 Err(error) => tracing::warn!(unit = %member.id, %error, "older snapshots were not deleted"),
             }
         }

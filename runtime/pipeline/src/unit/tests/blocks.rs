@@ -2,7 +2,7 @@ use super::rig::{CLOCK, Draft, OUT, Rig, aggregate, count, edge, tumbling};
 use crate::effect::Effects;
 use crate::plan::AggregateFunction::{Average, Max, Sum};
 use crate::plan::{Plan, PlanHash, StageId};
-use crate::unit::{BlockError, Channel, RestoreError, SnapshotError, Topology, Unit};
+use crate::unit::{BlockError, Channel, RestoreError, Saved, SnapshotError, Topology, Unit};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -99,22 +99,48 @@ fn a_large_flush_is_cut_into_blocks() {
 #[test]
 fn a_snapshot_is_refused_by_anyone_else() {
     let mut rig = busy();
-    assert_eq!(rig.unit(0, 0).snapshot(&mut Vec::new()), Err(SnapshotError::NotFlushed));
+    assert_eq!(rig.unit(0, 0).snapshot().map(|_| ()), Err(SnapshotError::NotFlushed));
     rig.settle();
-    let mut bytes = Vec::new();
-    rig.unit(1, 0).snapshot(&mut bytes).unwrap();
-    let restore = |hash, stage, bytes: &[u8]| {
-        Unit::restore(plan(hash, "max"), &topology(), StageId(stage), 0, bytes).map(|_| ()).unwrap_err()
+    let bytes = rig.unit(1, 0).snapshot().unwrap().to_bytes();
+    let saved = Saved::whole(&bytes).unwrap();
+    let restore = |hash, stage, saved: &Saved<'_>| {
+        Unit::restore(plan(hash, "max"), &topology(), StageId(stage), 0, saved).map(|_| ()).unwrap_err()
     };
+    let headed = |head| Saved { head, pages: saved.pages.clone() };
     let (expected, found) = (PlanHash([2; 16]), PlanHash([1; 16]));
-    assert_eq!(restore(2, 1, &bytes), RestoreError::OtherPlan { expected, found });
-    assert_eq!(restore(1, 0, &bytes), RestoreError::OtherUnit { stage: 1, unit: 0 });
-    assert_eq!(restore(1, 1, b"nothing"), RestoreError::NotASnapshot);
-    let mut newer = bytes.clone();
+    assert_eq!(restore(2, 1, &saved), RestoreError::OtherPlan { expected, found });
+    assert_eq!(restore(1, 0, &saved), RestoreError::OtherUnit { stage: 1, unit: 0 });
+    assert_eq!(restore(1, 1, &headed(b"nothing")), RestoreError::NotASnapshot);
+    let mut newer = saved.head.to_vec();
     newer[2] = 3;
-    assert_eq!(restore(1, 1, &newer), RestoreError::UnknownVersion { found: 3 });
-    for cut in 0..bytes.len() {
-        restore(1, 1, &bytes[..cut]);
+    assert_eq!(restore(1, 1, &headed(&newer)), RestoreError::UnknownVersion { found: 3 });
+    for cut in 0..saved.head.len() {
+        restore(1, 1, &headed(&saved.head[..cut]));
+    }
+}
+
+#[test]
+fn pages_that_are_missing_cut_off_or_too_many_are_refused() {
+    let mut rig = as_released();
+    let bytes = rig.unit(1, 0).snapshot().unwrap().to_bytes();
+    let saved = Saved::whole(&bytes).unwrap();
+    assert_eq!(saved.pages.len(), 3, "two windows with groups, one of them with held records");
+    let check = |pages: Vec<&[u8]>| {
+        let changed = Saved { head: saved.head, pages };
+        let plan = rig.plan();
+        let refused = Unit::restore(plan, &topology(), StageId(1), 0, &changed).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, RestoreError::Malformed(_)), "{refused}");
+    };
+    for page in 0..saved.pages.len() {
+        let without = [&saved.pages[..page], &saved.pages[page + 1..]].concat();
+        check(without);
+        let twice = [&saved.pages[..page], &saved.pages[page..=page], &saved.pages[page..]].concat();
+        check(twice);
+        for cut in 0..saved.pages[page].len() {
+            let mut shorter = saved.pages.clone();
+            shorter[page] = &saved.pages[page][..cut];
+            check(shorter);
+        }
     }
 }
 
@@ -140,13 +166,13 @@ proptest! {
         let mut rig = busy();
         rig.settle();
         for stage in 0..2u16 {
-            let mut bytes = Vec::new();
-            rig.unit(stage, 0).snapshot(&mut bytes).unwrap();
+            let mut bytes = rig.unit(stage, 0).snapshot().unwrap().to_bytes();
             for (index, byte) in &at {
                 let at = index.index(bytes.len());
                 bytes[at] = *byte;
             }
-            if let Ok(mut unit) = Unit::restore(plan(1, "max"), &topology(), StageId(stage), 0, &bytes) {
+            let Ok(saved) = Saved::whole(&bytes) else { continue };
+            if let Ok(mut unit) = Unit::restore(plan(1, "max"), &topology(), StageId(stage), 0, &saved) {
                 let mut out = Effects::default();
                 unit.on_tick(crate::unit::Tick::EndOfInput(CHANNEL), CLOCK, &mut out);
                 unit.on_commit(&mut out);
@@ -159,5 +185,47 @@ proptest! {
         let mut block = b"WB\x01".to_vec();
         block.extend_from_slice(&bytes);
         let _ = merging().on_block(CHANNEL, &block, CLOCK, &mut Effects::default());
+    }
+}
+
+/// What the states of `released` were made of: two open windows, groups with wide sums, held records, a channel.
+fn as_released() -> Rig {
+    let mut draft = Draft::new(120_000);
+    draft.plan().hash = PlanHash([1; 16]);
+    let aggregates = vec![
+        count("n"),
+        aggregate("sum", Sum, "v"),
+        aggregate("avg", Average, "v"),
+        aggregate("max", Max, "name"),
+    ];
+    let merge = draft.window(&[edge(0)], tumbling("w", 60_000, &["user", "k"], aggregates));
+    draft.sink(&[edge(merge)], OUT);
+    let mut rig = Rig::new(&draft.done(), 1, 1);
+    rig.feed(&[
+        r#"{"ts":1,"user":"a","k":1,"v":1,"name":"x"}"#,
+        r#"{"ts":2,"user":"a","k":1,"v":1e-300,"name":"y"}"#,
+        r#"{"ts":3,"user":"b","k":true,"v":9223372036854775807,"name":7}"#,
+        r#"{"ts":4,"user":"b","k":true,"v":1}"#,
+        r#"{"ts":61000,"user":"c","k":"z","v":0.5,"name":"w"}"#,
+        r#"{"ts":5000,"user":"a","k":null,"v":-7,"name":"w"}"#,
+    ]);
+    rig.settle();
+    rig
+}
+
+#[test]
+fn a_snapshot_of_the_release_before_there_were_pages_is_restored() {
+    let mut rig = as_released();
+    let released: [&[u8]; 2] =
+        [include_bytes!("released/snapshot-1-source.bin"), include_bytes!("released/snapshot-1-merge.bin")];
+    for (stage, head) in (0u16..).zip(released) {
+        let saved = Saved { head, pages: Vec::new() };
+        let mut unit = Unit::restore(rig.plan(), &topology(), StageId(stage), 0, &saved).unwrap();
+        let now = rig.unit(stage, 0).snapshot().unwrap().to_bytes();
+        assert_eq!(unit.snapshot().unwrap().to_bytes(), now, "stage {stage}");
+        for cut in 0..head.len() {
+            let saved = Saved { head: &head[..cut], pages: Vec::new() };
+            assert!(Unit::restore(rig.plan(), &topology(), StageId(stage), 0, &saved).is_err(), "{cut}");
+        }
     }
 }

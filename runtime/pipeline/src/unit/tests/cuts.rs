@@ -146,10 +146,8 @@ proptest! {
         let (mut a, mut b) = (run(&records, units, &pauses), run(&records, units, &pauses));
         prop_assert_eq!(&a.outputs, &b.outputs);
         for stage in 0..3 {
-            let (mut left, mut right) = (Vec::new(), Vec::new());
-            a.unit(stage, 0).snapshot(&mut left).unwrap();
-            b.unit(stage, 0).snapshot(&mut right).unwrap();
-            prop_assert_eq!(left, right);
+            let [left, right] = [&mut a, &mut b].map(|rig| rig.unit(stage, 0).snapshot().unwrap());
+            prop_assert_eq!(left.to_bytes(), right.to_bytes());
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::effect::{Counters, Effects, NodeCounters};
 use crate::expression::Expression;
 use crate::plan::*;
 use crate::record::{NewRecord, RecordBatch};
-use crate::unit::{Channel, MigrateError, Predecessor, Tick, Topology, Unit, predecessors};
+use crate::unit::{Channel, MigrateError, Predecessor, Saved, Tick, Topology, Unit, predecessors};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -209,9 +209,9 @@ impl Rig {
                 let mut heirs = predecessors((&old, &before), (plan, &topology), StageId(at), index);
                 heirs.extend(find(&stage.name).map(|own| (StageId(own as u16), index)));
                 let heirs = heirs.into_iter().map(|(stage, index)| {
-                    let mut bytes = Vec::new();
-                    self.units[&(stage.0, index)].snapshot(&mut bytes).unwrap();
-                    let unit = Unit::restore(Arc::clone(&old), &before, stage, index, &bytes).unwrap();
+                    let bytes = self.unit(stage.0, index).snapshot().unwrap().to_bytes();
+                    let saved = Saved::whole(&bytes).unwrap();
+                    let unit = Unit::restore(Arc::clone(&old), &before, stage, index, &saved).unwrap();
                     Predecessor { unit, renewed: Vec::new() }
                 });
                 let heirs = heirs.collect();
@@ -236,6 +236,10 @@ impl Rig {
             all.flat_map(|batch| (0..batch.len()).map(|row| show(batch, row))).collect();
         lines.sort();
         lines
+    }
+
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
     }
 
     pub fn unit(&mut self, stage: u16, index: u32) -> &mut Unit {
@@ -341,14 +345,16 @@ impl Rig {
 
     /// Puts a unit through its own snapshot.
     pub fn restart(&mut self, stage: u16, index: u32) {
-        let mut bytes = Vec::new();
-        self.unit(stage, index).snapshot(&mut bytes).unwrap();
-        let unit =
-            Unit::restore(Arc::clone(&self.plan), &self.topology, StageId(stage), index, &bytes).unwrap();
-        let mut again = Vec::new();
-        unit.snapshot(&mut again).unwrap();
-        assert_eq!(bytes, again, "a restored unit has the same state");
+        let bytes = self.unit(stage, index).snapshot().unwrap().to_bytes();
+        let mut unit = self.restored(stage, index, &bytes);
+        assert_eq!(bytes, unit.snapshot().unwrap().to_bytes(), "a restored unit has the same state");
         self.units.insert((stage, index), unit);
+    }
+
+    /// A unit with the state of a snapshot.
+    pub fn restored(&self, stage: u16, index: u32, bytes: &[u8]) -> Unit {
+        let saved = Saved::whole(bytes).unwrap();
+        Unit::restore(Arc::clone(&self.plan), &self.topology, StageId(stage), index, &saved).unwrap()
     }
 
     /// Puts all units through their own snapshots.

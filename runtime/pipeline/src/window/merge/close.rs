@@ -24,7 +24,7 @@ pub(super) fn add_held(
     desk: Desk<'_>,
     out: &mut Effects,
 ) {
-    let mut held = std::mem::take(&mut window.held);
+    let mut held = window.held.take();
     held.sort_by_cached_key(Whole::order);
     let mixed = groups_with_doubles(&held);
     for whole in &held {
@@ -60,10 +60,10 @@ fn groups_with_doubles(held: &[Whole]) -> HashSet<(&[u8], usize)> {
 
 /// The first sum that a record would take out of range.
 fn overflowing(window: &OpenWindow, whole: &Whole, mixed: &HashSet<(&[u8], usize)>) -> Option<usize> {
-    let accumulators = &window.groups.accumulators;
     let group = window.groups.find(key_hash(&whole.key), &whole.key);
-    (0..whole.values.len()).filter(|at| accumulators.is_sum(*at)).find(|at| {
-        let sum = group.and_then(|group| accumulators.sum(*at, group as usize));
+    let row = group.map(|group| window.groups.row(group));
+    (0..whole.values.len()).filter(|at| window.groups.is_sum(*at)).find(|at| {
+        let sum = row.and_then(|(accumulators, row)| accumulators.sum(*at, row));
         let mut sum = sum.cloned().unwrap_or(Exact::Empty);
         let mixed = sum.has_double() || mixed.contains(&(whole.key.as_slice(), *at));
         add_scalar_number(&mut sum, &whole.values[*at]);
@@ -104,11 +104,12 @@ impl Merge {
             value.push(b'{');
             key::write_members(&self.key_names, key, &mut value);
             value.extend_from_slice(&bounds);
+            let (accumulators, row) = window.groups.row(group);
             for (at, name) in self.aggregate_names.iter().enumerate() {
                 value.push(b',');
                 value.extend_from_slice(name);
                 value.push(b':');
-                window.groups.accumulators.write_json(at, group as usize, &mut value);
+                accumulators.write_json(at, row, &mut value);
             }
             value.push(b'}');
             let bytes = record_key.len() + value.len();

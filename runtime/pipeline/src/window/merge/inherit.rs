@@ -33,8 +33,10 @@ impl Merge {
             self.closed_before_ms = self.closed_before_ms.max(old.slices.first_open(before_ms));
         }
         for window in old.open.values_mut() {
-            for whole in &mut window.held {
+            window.groups.own();
+            for mut whole in window.held.take() {
                 whole.origin.source = whole.origin.source.and_then(&source);
+                window.held.push(whole);
             }
         }
         match share {
@@ -48,11 +50,11 @@ impl Merge {
     fn add_share(&mut self, old: Merge, is_mine: impl Fn(u64) -> bool) -> Result<(), Malformed> {
         let fields = self.window.key_by.len();
         let (mut bytes, mut ids) = (Vec::new(), Vec::new());
-        for (start_ms, window) in old.open {
+        for (start_ms, mut window) in old.open {
             let groups: Vec<u32> =
                 (0..window.groups.len() as u32).filter(|group| is_mine(window.groups.hash(*group))).collect();
-            let held: Vec<_> =
-                window.held.into_iter().filter(|whole| is_mine(key_hash(&whole.key))).collect();
+            let mut held = window.held.take();
+            held.retain(|whole| is_mine(key_hash(&whole.key)));
             if groups.is_empty() && held.is_empty() {
                 continue;
             }
@@ -60,7 +62,9 @@ impl Merge {
             window.groups.encode(&groups, &mut bytes);
             let own = self.window_at(start_ms);
             own.groups.merge(&mut Reader::new(&bytes), &mut ids, |key| key::is_valid(key, fields))?;
-            own.held.extend(held);
+            for whole in held {
+                own.held.push(whole);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! A pipeline that runs for long: its journals, its blocks and its snapshots stay bounded, and what was trimmed is missed
 //! by nobody who restores.
 
+mod spread;
+
 use connect::door::{KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Log, Settings};
 use connect::snapshot::{Shard, SnapshotError, SnapshotStore, TopicStore, Uploads};
@@ -11,9 +13,11 @@ use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, Lineage, WorkerIndex, Writer};
+use protocol::snapshot::Limits;
 use runtime::local::{Bounds, LocalEnvironment, identity, setup};
 use runtime::pod::Intents;
 use runtime::worker::{Now, Setup, Step, Worker};
+use spread::{Watch, Watched};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,18 +66,25 @@ struct Rig {
     log: Log,
     bounds: Bounds,
     stores: Arc<AtomicU64>,
+    limits: Limits,
+    watch: Arc<Watch>,
     fed: u64,
     now: u64,
 }
 
 impl Rig {
     fn new() -> Self {
-        let plan = Arc::new(pipeline::plan::from_yaml(PIPELINE).expect("a valid manifest"));
+        Self::of(PIPELINE, Limits::USUAL, Watch::default())
+    }
+
+    fn of(pipeline: &str, limits: Limits, watch: Watch) -> Self {
+        let plan = Arc::new(pipeline::plan::from_yaml(pipeline).expect("a valid manifest"));
         let log = Log::new(Settings { batch_records_max: 7, ..Settings::default() });
         for topic in ["in", "late", "counts"] {
             log.create_topic(topic, PARTITIONS);
         }
-        Self { plan, log, bounds: Bounds::default(), stores: Arc::default(), fed: 0, now: 0 }
+        let (bounds, stores, watch) = (Bounds::default(), Arc::default(), Arc::new(watch));
+        Self { plan, log, bounds, stores, limits, watch, fed: 0, now: 0 }
     }
 
     fn worker(&self, setup: Setup) -> Running {
@@ -86,7 +97,8 @@ impl Rig {
                 Ok(Box::new(log.connect(&format!("store-{id}"))))
             },
         );
-        let uploads = Uploads::inline(store);
+        let uploads = Uploads::inline(Watched { store, watch: Arc::clone(&self.watch) });
+        let setup = Setup { snapshots: self.limits, ..setup };
         Worker::new(setup, LocalEnvironment::new(self.log.clone(), uploads, self.bounds.clone()), TIMING)
     }
 
@@ -124,7 +136,10 @@ impl Rig {
         let mut finished = true;
         for worker in workers {
             finished &= worker.step(now, Duration::ZERO, intents) == Step::Finished;
-            let problems = worker.report().problems;
+            let mut problems = worker.report().problems;
+            // A store under watch may fail more often than is worth a word.
+            problems
+                .retain(|problem| !self.watch.fails() || problem.reason != Some(Reason::CheckpointFailing));
             assert!(problems.is_empty(), "{problems:#?}");
         }
         finished
