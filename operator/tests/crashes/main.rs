@@ -220,6 +220,7 @@ async fn roll_back(fault: Option<Fault>) -> (usize, Vec<String>) {
 async fn take_back(fault: Option<Fault>) -> (usize, Vec<String>) {
     let mut world = World::new();
     world.api.objects().fault = fault;
+    world.kubelet.kafka.lock().expect("free").measured.insert("records".to_owned(), json!(1_000));
     world.until(|world| world.is("Running")).await;
     let first = world.status();
     world.kubelet.kafka.lock().expect("free").good_plan.clone_from(&first.plan_hash);
