@@ -2,20 +2,20 @@
 //! is what comes out of one plan alone, and a partition that fell silent meanwhile closes no window twice.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
-use connect::door::Partitioning;
-use connect::memory::{Log, Settings};
+use connect::door::{IoError, Partitioning, TopicPartition};
+use connect::memory::{Io, Log, Settings};
 use connect::snapshot::{MemoryStore, Uploads};
 use control::call::DrainId;
 use control::status::UnitState;
-use pipeline::plan::{Plan, from_yaml};
+use pipeline::plan::{Plan, SinkId, from_yaml};
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
 use protocol::going_live::Promotion;
-use protocol::identity::{Generation, WorkerIndex, Writer};
+use protocol::identity::{Generation, Incarnation, WorkerIndex, Writer};
 use protocol::restore::Rewind;
 use runtime::local::{Bounds, LocalEnvironment, setup};
 use runtime::pod::Intents;
-use runtime::worker::{Now, Setup, Step, Worker};
+use runtime::worker::{Environment, Now, Setup, Step, Worker};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,13 @@ use std::time::Duration;
 const BASE_MS: i64 = 1_795_219_200_000;
 const STEPS_MAX: u64 = 100_000;
 const WORKERS: u32 = 2;
+const TIMING: Timing = Timing {
+    commit_interval_ms: 7,
+    idle_commit_interval_ms: 23,
+    bytes_max: 1 << 20,
+    snapshot_interval_ms: 300,
+    trim_interval_ms: 50,
+};
 
 /// Counts by group; `before` stands in front of the window and decides what the first stage is called.
 fn plan(before: &str, filter: &str) -> Arc<Plan> {
@@ -102,14 +109,7 @@ impl World {
     fn worker(&self, setup: &Setup, worker: u32) -> Worker<LocalEnvironment> {
         let uploads = Uploads::inline(self.store.clone());
         let environment = LocalEnvironment::new(self.log.clone(), uploads, self.bounds.clone());
-        let timing = Timing {
-            commit_interval_ms: 7,
-            idle_commit_interval_ms: 23,
-            bytes_max: 1 << 20,
-            snapshot_interval_ms: 300,
-            trim_interval_ms: 50,
-        };
-        Worker::new(Setup { worker: WorkerIndex(worker), ..setup.clone() }, environment, timing)
+        Worker::new(Setup { worker: WorkerIndex(worker), ..setup.clone() }, environment, TIMING)
     }
 
     /// One step of everybody. True when the workers of the newest generation have finished.
@@ -131,7 +131,9 @@ impl World {
     }
 
     fn rounds(&mut self, count: u64) {
-        (0..count).for_each(|_| drop(self.round()));
+        for _ in 0..count {
+            self.round();
+        }
     }
 
     /// Until every unit of the newest generation works, and processes nothing again.
@@ -260,4 +262,83 @@ fn a_rollback_survives_kills_at_any_moment() {
             there_and_back(&changed, Some(steps)).check(&format!("{how} stages, killed after {steps} steps"));
         }
     }
+}
+
+/// A world in which a sink fails the engine, at the first record that it gets.
+struct Breaks(LocalEnvironment);
+
+impl Environment for Breaks {
+    type Io = Io;
+
+    fn connect(&mut self, transactional_id: &str) -> Result<Io, IoError> {
+        self.0.connect(transactional_id)
+    }
+
+    fn incarnation(&mut self) -> Incarnation {
+        self.0.incarnation()
+    }
+
+    fn store(&mut self) -> &mut Uploads {
+        self.0.store()
+    }
+
+    fn emit(&mut self, _sink: SinkId, _records: &RecordBatch) -> Result<(), IoError> {
+        panic!("no sink can take this")
+    }
+
+    fn end_of_input(&self, partition: &TopicPartition) -> Option<i64> {
+        self.0.end_of_input(partition)
+    }
+
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Who has failed for good works no more, and still lets go in good order when it is told to: without that no change that
+/// fails in this way could be taken back.
+#[test]
+fn a_worker_that_failed_for_good_finishes_when_it_is_told_to() {
+    let text = "apiVersion: weir.dev/v1alpha1
+kind: StreamPipeline
+metadata: {name: shows}
+spec:
+  sources: [{name: in, kafka: {topic: in}}]
+  sinks: [{name: shown, log: {}}]
+";
+    let mut world = World::new();
+    let setup = Setup {
+        generation: Some(Generation(1)),
+        promotion: Promotion::Operator,
+        ..setup(&Arc::new(from_yaml(text).unwrap()), 0, 1)
+    };
+    let environment = |world: &World| {
+        let uploads = Uploads::inline(world.store.clone());
+        Breaks(LocalEnvironment::new(world.log.clone(), uploads, world.bounds.clone()))
+    };
+    let mut worker = Worker::new(setup, environment(&world), TIMING);
+    let mut intents = Intents { promoted: Some(1), ..Intents::default() };
+    let mut until = |intents: &Intents, done: &dyn Fn(&[UnitState]) -> bool| {
+        for step in 0..10_000 {
+            let now = Now { monotonic_ms: step, wall_ms: BASE_MS + 3_600_000 };
+            worker.step(now, Duration::ZERO, intents);
+            let states: Vec<_> = worker.report().units.iter().map(|unit| unit.state).collect();
+            if done(&states) {
+                return;
+            }
+        }
+        panic!("never: {:?} {:?}", worker.waiting(), worker.report().problems);
+    };
+    let all = |wanted: UnitState| {
+        move |states: &[UnitState]| !states.is_empty() && states.iter().all(|state| *state == wanted)
+    };
+    until(&intents, &all(UnitState::Live));
+    world.feed(0, 0..3);
+    until(&intents, &all(UnitState::Failed));
+    intents.drain = Some((DrainId::new("finish").unwrap(), false));
+    until(&intents, &all(UnitState::Released));
 }
