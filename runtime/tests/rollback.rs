@@ -32,8 +32,8 @@ const TIMING: Timing = Timing {
 };
 
 /// Counts by group; `before` stands in front of the window and decides what the first stage is called.
-fn plan(before: &str, filter: &str) -> Arc<Plan> {
-    let text = format!(
+fn text(before: &str, filter: &str) -> String {
+    format!(
         "apiVersion: weir.dev/v1alpha1
 kind: StreamPipeline
 metadata: {{name: count}}
@@ -47,8 +47,11 @@ spec:
     - {{name: passed, from: [{before}], kafka: {{topic: passed}}}}
     - {{name: counts, from: [per-group], kafka: {{topic: counts}}}}
 "
-    );
-    Arc::new(from_yaml(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}")))
+    )
+}
+
+fn plan(before: &str, filter: &str) -> Arc<Plan> {
+    Arc::new(from_yaml(&text(before, filter)).unwrap())
 }
 
 struct Run {
@@ -262,6 +265,35 @@ fn a_rollback_survives_kills_at_any_moment() {
             there_and_back(&changed, Some(steps)).check(&format!("{how} stages, killed after {steps} steps"));
         }
     }
+}
+
+/// `startFrom: Latest` is for what is read for the first time; a partition that is added later has been empty until then.
+#[test]
+fn a_partition_that_is_added_while_a_change_is_at_work_is_read_from_its_start() {
+    let latest = |plan_text: &str| {
+        Arc::new(from_yaml(&plan_text.replace("  sources:", "  startFrom: Latest\n  sources:")).unwrap())
+    };
+    let (first, changed) = (latest(&text("kept", "event.n >= 0")), latest(&text("kept", "event.n > -1")));
+    let mut world = World::new();
+    world.begin(&first, None);
+    world.promote();
+    world.until_live();
+    world.feed(0, 0..8);
+    world.rounds(60);
+    world.log.add_partition("in").unwrap();
+    world.feed(2, 0..6);
+    world.begin(&changed, None);
+    world.take_over();
+    world.until_live();
+    world.rounds(60);
+    world.feed(2, 6..9);
+    world.rounds(60);
+    world.begin(&first, Some(Rewind { undone: Generation(2), plan: first.hash() }));
+    world.take_over();
+    world.until_live();
+    world.feed(2, 9..12);
+    world.finish();
+    world.check("a partition was added");
 }
 
 /// A world in which a sink fails the engine, at the first record that it gets.

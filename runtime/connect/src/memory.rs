@@ -136,6 +136,12 @@ impl Log {
         }
     }
 
+    /// Adds an empty partition to a topic.
+    pub fn add_partition(&self, topic: &str) -> Result<(), IoError> {
+        self.lock().topic_mut(topic)?.partitions.push(partition::Partition::default());
+        Ok(())
+    }
+
     /// Sets `max.message.bytes` of a topic.
     pub fn set_message_bytes_max(&self, topic: &str, bytes: usize) -> Result<(), IoError> {
         self.lock().topic_mut(topic)?.message_bytes_max = bytes;

@@ -187,8 +187,8 @@ impl Common<'_> {
         }
     }
 
-    /// A source, with the start of each partition that this unit has not read: where the plan before stood, or where
-    /// the manifest says when the source is new.
+    /// A source, with the start of each partition that this unit has not read: where the plan before stood, at its first
+    /// record when it was added, or where the manifest says when the source is new.
     fn source<E: Environment>(
         &self,
         environment: &mut E,
@@ -212,11 +212,15 @@ impl Common<'_> {
             Some(heritage) => headers(self.setup, environment, heritage)?,
             None => Vec::new(),
         };
+        // A partition that was added to what is read already: nothing of it was there when reading began.
+        let read = |inputs: &[ClaimedInput]| inputs.iter().any(|known| is_same_input(known, &input));
+        let is_added = read(member.replay.inputs()) || headers.iter().any(|header| read(&header.inputs));
+        let from = if is_added { StartFrom::Earliest } else { plan.settings().start_from };
         for partition in new {
             let at = TopicPartition { topic: topic.to_owned(), partition };
             let next = match position_before(&headers, &input, partition) {
                 Some(next) => next,
-                None => start(plan.settings().start_from, &at, io).map_err(WorkerError::Io)?,
+                None => start(from, &at, io).map_err(WorkerError::Io)?,
             };
             input.starts.push((partition, next));
         }

@@ -2,19 +2,21 @@
 //! own units with everything that a replay needs.
 
 mod course;
+mod progress;
 
 pub use course::Course;
+use progress::Progress;
 
 use super::error::WorkerError;
 use super::unit::Member;
 use pipeline::plan::PlanHash;
 use pipeline::record::RecordBatch;
 use protocol::going_live::JournalFacts;
-use protocol::identity::{DrainId, Generation, Lineage};
+use protocol::identity::{Generation, Lineage};
 use protocol::journal::ownership::Lock;
-use protocol::journal::record::{Claim, ClaimedInput, Cut, InputPartition, JournalRecord};
+use protocol::journal::record::{Cut, JournalRecord};
 use protocol::journal::{Head, Ownership};
-use protocol::restore::{Rewind, carry_over};
+use protocol::restore::Rewind;
 use protocol::snapshot::SnapshotPointer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,16 +45,8 @@ pub struct Journal {
     inherits: bool,
     /// It belongs to a unit that this worker keeps others out of.
     retires: bool,
-    /// The way since the newest change of plan, and until when it may be taken back, by the clock of the batches.
-    course: Option<(Course, i64)>,
-    /// What the unit processes again, by the name of its `End`s.
-    reprocess: Option<DrainId>,
-    /// What it processed again last.
-    reprocessed: Option<DrainId>,
-    /// The newest batch clock.
-    clock_ms: i64,
-    /// Inputs and positions of the unit.
-    stands: (Vec<ClaimedInput>, BTreeMap<InputPartition, i64>),
+    /// How far its unit is.
+    pub progress: Progress,
 }
 
 /// What a record says of the plans before, besides what the fold keeps.
@@ -79,11 +73,7 @@ impl Journal {
             cut: None,
             inherits: false,
             retires: false,
-            course: None,
-            reprocess: None,
-            reprocessed: None,
-            clock_ms: i64::MIN,
-            stands: Default::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -113,7 +103,7 @@ impl Journal {
                 JournalRecord::Claim(claim) => Some(claim.clone()),
                 _ => None,
             };
-            self.note_progress(&record);
+            self.progress.apply(&record);
             let folded = match self.member {
                 Some(at) => members[at].view.apply(offset, record),
                 None => self.ownership.apply(&Head::from(&record)),
@@ -125,7 +115,7 @@ impl Journal {
             self.note(note, before, members);
             if let Some(claim) = claim.filter(|claim| self.ownership(members).in_force() == Some(claim.plan))
             {
-                self.note_claim(&claim, before.1);
+                self.progress.claimed(&claim, before.1);
             }
         }
         if let Some(next) = batch.next_offset() {
@@ -151,60 +141,6 @@ impl Journal {
             JournalRecord::Unhold { name } => drop(self.holds.remove(name)),
             _ => {}
         }
-    }
-
-    /// How far the unit comes.
-    fn note_progress(&mut self, record: &JournalRecord) {
-        match record {
-            JournalRecord::Commit(commit) => {
-                self.clock_ms = self.clock_ms.max(commit.clock_ms);
-                self.stands.1 = commit.positions.iter().copied().collect();
-                // It goes when the fold of before goes: with the first snapshot behind its time.
-                let over = commit.snapshot.is_some().then_some(self.clock_ms);
-                self.course.take_if(|(_, until_ms)| over.is_some_and(|now| *until_ms < now));
-                if let Some((course, _)) = &mut self.course {
-                    course.commit(commit);
-                }
-                if let Some(renewal) = &commit.renewal {
-                    self.stands.0.clone_from(&renewal.claim.inputs);
-                    self.reprocess = renewal.claim.reprocess.as_ref().map(|reprocess| reprocess.id);
-                }
-            }
-            JournalRecord::Reprocessed(done) => {
-                self.reprocess.take_if(|id| *id == done.id);
-                self.reprocessed = Some(done.id);
-            }
-            _ => {}
-        }
-    }
-
-    /// A Claim came in force, after one with the plan `before`.
-    fn note_claim(&mut self, claim: &Claim, before: Option<PlanHash>) {
-        let said = claim.reprocess.as_ref().map(|reprocess| reprocess.id);
-        let pending = self.reprocess.filter(|_| before == Some(claim.plan));
-        self.reprocess = pending.or(said.filter(|id| self.reprocessed != Some(*id)));
-        let (inputs, positions) = &self.stands;
-        self.stands = (claim.inputs.clone(), carry_over(inputs, positions, &claim.inputs));
-        if before == Some(claim.plan) {
-            return;
-        }
-        match claim.rollback_until_ms {
-            Some(until_ms) => {
-                self.course = Some((Course::behind(claim, self.stands.1.clone()), until_ms));
-            }
-            // The change is taken back: who does that elsewhere may still ask how far it came here.
-            None => self.course.iter_mut().for_each(|(course, _)| course.end()),
-        }
-    }
-
-    /// The way since a generation, or a later one, changed the plan.
-    pub fn course(&self, since: Generation) -> Option<&Course> {
-        self.course.as_ref().map(|(course, _)| course).filter(|course| course.since() >= since)
-    }
-
-    /// True while the change of plan may be taken back: then nothing is deleted that stood there before.
-    fn may_be_undone(&self) -> bool {
-        self.course.as_ref().is_some_and(|(_, until_ms)| *until_ms >= self.clock_ms)
     }
 
     fn note_lineage(&mut self, record: &JournalRecord) {
@@ -342,7 +278,7 @@ pub fn all_left(journals: &[Journal], members: &[Member], lineage: Lineage) -> b
         let empty = ownership.seq().0 == 0 || ownership.is_retired();
         claimed
             && journal.holds.is_empty()
-            && !journal.may_be_undone()
+            && !journal.progress.may_be_undone()
             && (empty || journal.durable == Some(lineage))
     })
 }
@@ -351,7 +287,8 @@ pub fn all_left(journals: &[Journal], members: &[Member], lineage: Lineage) -> b
 /// meanwhile, so that everything behind it comes after everything that is suppressed.
 pub fn is_reprocessed_elsewhere(journals: &[Journal], members: &[Member], rewind: Option<&Rewind>) -> bool {
     journals.iter().any(|journal| {
-        journal.reprocess.is_some() || rewind.is_some_and(|rewind| rewind.is_open(journal.ownership(members)))
+        journal.progress.is_reprocessing()
+            || rewind.is_some_and(|rewind| rewind.is_open(journal.ownership(members)))
     })
 }
 

@@ -30,7 +30,7 @@ pub fn reprocess(
     // The same for all who take this change back.
     let id = DrainId::of(&format!("reprocess/{}", rewind.undone.0));
     let slot = surroundings.slot(&member.id);
-    let own = slot.and_then(|slot| journals[slot].course(rewind.undone));
+    let own = slot.and_then(|slot| journals[slot].progress.course(rewind.undone));
     // Blocks are of another lineage: only sources are read again.
     let reads = |partition: u32| partition % surroundings.topology.units(member.stage) == member.id.index;
     // A stage whose first step had another name had the same partitions in a unit of that name.
@@ -39,7 +39,8 @@ pub fn reprocess(
             course.positions().keys().filter(|at| now(course.inputs(), at.input, inputs).is_some());
         read.any(|at| reads(at.partition))
     };
-    let mut all = own.into_iter().chain(journals.iter().filter_map(|other| other.course(rewind.undone)));
+    let mut all =
+        own.into_iter().chain(journals.iter().filter_map(|other| other.progress.course(rewind.undone)));
     let mut legs: Vec<Leg> = all.find(has_mine).map_or_else(Vec::new, |course| legs(course, inputs));
     let last = last_leg(&rewind, journals, own, (inputs, reads));
     if !last.until.is_empty() {
@@ -78,7 +79,7 @@ fn last_leg(
     };
     let own: BTreeMap<InputPartition, i64> = own.map_or_else(Vec::new, positions).into_iter().collect();
     let mut until = own.clone();
-    let others = journals.iter().filter_map(|journal| journal.course(rewind.undone));
+    let others = journals.iter().filter_map(|journal| journal.progress.course(rewind.undone));
     for (at, next) in others.flat_map(positions).filter(|(at, _)| !own.contains_key(at)) {
         let furthest = until.entry(at).or_insert(next);
         *furthest = next.max(*furthest);

@@ -211,6 +211,25 @@ impl Member {
         Ok(())
     }
 
+    /// How wide everything was when this unit was claimed. A partition that a topic got later is none of the channels that the
+    /// unit began with, so that a replay begins with the same.
+    fn topology_at_claim(
+        &self,
+        plan: &Arc<Plan>,
+        surroundings: &Surroundings,
+    ) -> Result<Topology, WorkerError> {
+        let mut topology = surroundings.topology_of(plan);
+        let positions = self.replay.positions();
+        let inputs = &plan.stage(stage_of(plan, &self.id)?).inputs;
+        for (index, input) in (0_u16..).zip(inputs) {
+            let Input::Source(source) = input else { continue };
+            let read = positions.iter().filter(|(at, _)| at.input == index);
+            let width = read.map(|(at, _)| at.partition + 1).max().unwrap_or(0);
+            topology.source_partitions[usize::from(source.0)] = width;
+        }
+        Ok(topology)
+    }
+
     /// The unit follows the plan of this Claim from here on; `before` are its inputs so far.
     fn follow<E: Environment>(
         &mut self,
@@ -221,10 +240,11 @@ impl Member {
         before: &[ClaimedInput],
     ) -> Result<(), WorkerError> {
         let plan = known(setup, &self.id, claim.plan)?;
+        let topology = self.topology_at_claim(plan, surroundings)?;
         let old = self.engine.take();
         self.engine = Some(match (old, &claim.heritage) {
             (Some(engine), _) if engine.plan.hash() == plan.hash() => engine,
-            (None, None) => Engine::new(plan, &self.id, surroundings)?,
+            (None, None) => Engine::new(plan, &self.id, &topology)?,
             (old, heritage) => {
                 let hash = heritage.as_ref().map(|heritage| heritage.plan);
                 let hash = hash.or(old.as_ref().map(|engine| engine.plan.hash())).unwrap_or(claim.plan);
@@ -233,7 +253,7 @@ impl Member {
                 let renewed = renewed(before, &claim.inputs);
                 all.extend(old.map(|engine| Predecessor { unit: engine.unit, renewed }));
                 self.migrated = true;
-                Engine::migrate(from, plan, &self.id, surroundings, all)?
+                Engine::migrate(from, plan, &self.id, &topology, all)?
             }
         });
         Ok(())
@@ -241,9 +261,9 @@ impl Member {
 }
 
 impl Engine {
-    fn new(plan: &Arc<Plan>, id: &UnitId, surroundings: &Surroundings) -> Result<Self, WorkerError> {
+    fn new(plan: &Arc<Plan>, id: &UnitId, topology: &Topology) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
-        let unit = Unit::new(plan.clone(), &surroundings.topology_of(plan), stage, id.index)
+        let unit = Unit::new(plan.clone(), topology, stage, id.index)
             .map_err(|source| WorkerError::Build { unit: id.clone(), source })?;
         Ok(Self::around(unit, plan, stage))
     }
@@ -265,12 +285,11 @@ impl Engine {
         from: &Plan,
         plan: &Arc<Plan>,
         id: &UnitId,
-        surroundings: &Surroundings,
+        topology: &Topology,
         old: Vec<Predecessor>,
     ) -> Result<Self, WorkerError> {
         let stage = stage_of(plan, id)?;
-        let topology = surroundings.topology_of(plan);
-        let unit = Unit::migrate(from, plan.clone(), &topology, stage, id.index, old)
+        let unit = Unit::migrate(from, plan.clone(), topology, stage, id.index, old)
             .map_err(|source| WorkerError::Migrate { unit: id.clone(), source })?;
         Ok(Self::around(unit, plan, stage))
     }
