@@ -90,3 +90,24 @@ pub fn is_new_stage<'a>(stage: &str, plan: PlanHash, claims: impl IntoIterator<I
 pub fn all_cut<'a>(journals: impl IntoIterator<Item = &'a Ownership>, drain: DrainId) -> bool {
     journals.into_iter().all(|journal| journal.lock().is_some_and(|lock| lock.drain == drain && lock.cut))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Lineage;
+    use std::sync::Arc;
+
+    #[test]
+    fn of_many_drains_the_first_is_forgotten_and_never_the_one_that_ends() {
+        let from = UnitId { stage: Arc::from("w"), index: 0 };
+        let mut ends = Ends::default();
+        // Their numbers are hashes: what came last may be the smallest.
+        for drain in (1..=DRAINS_MAX as u64 + 3).rev().map(DrainId) {
+            ends.consume(&End { lineage: Lineage(1), drain, from: from.clone(), seq: Seq(1) });
+            assert!(ends.complete(drain, std::slice::from_ref(&from), &Defences::ALL));
+            let restored: Ends = ends.entries().into_iter().collect();
+            assert_eq!(restored, ends, "a snapshot keeps the order");
+        }
+        assert_eq!(ends.entries().len(), DRAINS_MAX);
+    }
+}

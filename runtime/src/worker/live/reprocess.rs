@@ -79,16 +79,16 @@ impl LiveState {
         for index in 0..life.members.len() {
             let slot = life.members[index].slot as Slot;
             let running = self.live.standing(slot) == Some(Standing::Running);
-            let Some(reprocess) = self.live.reprocess(slot).filter(|_| running).cloned() else {
+            let reprocess = self.live.reprocess(slot).filter(|_| running);
+            let Some((id, legs)) = reprocess.map(|reprocess| (reprocess.id, reprocess.legs.len())) else {
                 self.reprocessing.passed.remove(&slot);
                 continue;
             };
-            moved |= self.legs(life, setup, index, &reprocess.legs, now)?;
+            moved |= self.legs(life, setup, index, now)?;
             let passed = self.reprocessing.passed.get(&slot).copied().unwrap_or_default();
             let upstream = upstream_units(setup, &life.surroundings.topology, life.members[index].stage);
-            let ended =
-                life.members[index].engine()?.ends().complete(reprocess.id, &upstream, &setup.defences);
-            if passed >= reprocess.legs.len() && ended {
+            let ended = life.members[index].engine()?.ends().complete(id, &upstream, &setup.defences);
+            if passed >= legs && ended {
                 self.live.reprocessed(slot);
             }
         }
@@ -112,15 +112,15 @@ impl LiveState {
         life: &mut Life<Io>,
         setup: &Setup,
         index: usize,
-        legs: &[Leg],
         now: Now,
     ) -> Result<bool, Stop> {
         let slot = life.members[index].slot as Slot;
         let mut moved = false;
         loop {
             let passed = self.reprocessing.passed.get(&slot).copied().unwrap_or_default();
-            let Some(leg) = legs.get(passed).filter(|leg| self.has_reached(index, leg)) else { break };
-            for tick in &leg.ticks {
+            let next = self.live.reprocess(slot).and_then(|reprocess| reprocess.legs.get(passed));
+            let Some(leg) = next.filter(|leg| self.has_reached(index, leg)) else { break };
+            for tick in &leg.ticks.clone() {
                 let member = &mut life.members[index];
                 let clock_ms = self.live.batch_clock(slot, now.wall_ms);
                 let effects = member.tick(*tick, clock_ms)?;
