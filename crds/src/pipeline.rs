@@ -79,7 +79,7 @@ pub struct StreamPipelineStatus {
     /// The drain that ended with all state durable and was not resumed: why a suspended pipeline may have no pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
-    /// The change of what the pipeline computes that has taken over and is watched; absent while there is none.
+    /// The change that has taken over and is watched; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probation: Option<Probation>,
     /// What was wanted, did not work, and was taken back; it is not tried again until something else is wanted.
@@ -239,7 +239,7 @@ pub struct Drained {
 pub struct Probation {
     /// The generation that made the change.
     pub generation: u64,
-    /// The generation before it, to whose state and plan it can be taken back.
+    /// The generation before it, to whose revision it can be taken back.
     pub before: u64,
     /// When it has passed, if nothing happens until then; absent until every unit works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,7 +259,7 @@ pub struct Probation {
 pub struct RolledBack {
     /// The generation that made the change, or was to make it.
     pub generation: u64,
-    /// The generation whose plan it was taken back to; absent when the change has never taken over.
+    /// The generation whose revision it was taken back to; absent when the change has never taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
     /// The state went back too, to what it was before the change.

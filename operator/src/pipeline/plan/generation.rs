@@ -63,7 +63,7 @@ impl Planner<'_> {
         let number = self.next_number();
         self.intent.priors = self.priors();
         let before = self.intent.generation.replace(number).filter(|_| self.intent.promoted);
-        self.put_on_probation(number, before, &desired.plan_hash);
+        self.put_on_probation(number, before, (&desired.revision_hash, &desired.plan_hash));
         self.intent.promoted = false;
         self.take_revision(&desired.revision_hash, &desired.plan_hash);
     }

@@ -24,7 +24,10 @@ impl Planner<'_> {
         let hands_over = |old: &Generation| {
             !old.is_overtaken() && (old.is_live() || old.is_alive() && !old.is_in_trouble())
         };
-        let takes_back = self.rolls_back(number) && !self.stopped(number);
+        // What does not work is asked for nothing: of the same plan whoever claims takes over, and another one waits.
+        let takes_back =
+            self.rolls_back(number) || desired.reverted.is_some() && self.has_plan_of(number, desired);
+        let takes_back = takes_back && !self.stopped(number);
         desired.handover && works && (takes_back || self.observed.generation(number).is_some_and(hands_over))
     }
 
@@ -36,7 +39,7 @@ impl Planner<'_> {
     /// The next generation is named, and its pods start.
     pub(super) fn hand_over(&mut self, number: u64, desired: &Desired) -> Phase {
         let kind = match self.kind_of_change(number, desired) {
-            _ if desired.reverted.is_some() && !self.has_plan_of(number, desired) => TransitionKind::Rollback,
+            TransitionKind::Recreate if desired.reverted.is_some() => TransitionKind::Rollback,
             TransitionKind::Scale => TransitionKind::Scale,
             _ => TransitionKind::Handover,
         };
@@ -139,7 +142,7 @@ impl Planner<'_> {
         let facts = self.observed.generation(successor).and_then(|next| next.facts.as_ref());
         let before = self.intent.generation.replace(successor);
         if let Some(facts) = facts {
-            self.put_on_probation(successor, before, &facts.file.plan_hash);
+            self.put_on_probation(successor, before, (&facts.revision_hash, &facts.file.plan_hash));
             self.take_revision(&facts.revision_hash, &facts.file.plan_hash);
         }
         if let Some(transition) = self.intent.transition.as_mut() {

@@ -1,8 +1,9 @@
-//! A change of the plan that has taken over is watched for a while. One that does not work is taken back: the plan before it
-//! goes back to its own state, processes again what the change has processed, and goes on behind that.
+//! A change that has taken over is watched for a while. One that does not work is taken back: the revision before it takes over
+//! again. Where it has another plan it goes back to its own state, processes again what the change has processed, and goes on
+//! behind that.
 
 use super::{Phase, Planner};
-use crate::pipeline::observe::{Generation, PodSeen, Trouble};
+use crate::pipeline::observe::{Facts, Generation, PodSeen, Trouble};
 use crate::pipeline::validate::{Desired, Watch};
 use ::pipeline::plan::PROBATION_WITHOUT_TRAFFIC_MS;
 use control::PodStatus;
@@ -30,12 +31,18 @@ enum Judgement {
 }
 
 impl Planner<'_> {
-    /// The generation `number` takes over from `before`: another plan is watched from then on. The same plan goes on with
-    /// the probation that there is, in other pods.
-    pub(super) fn put_on_probation(&mut self, number: u64, before: Option<u64>, plan_hash: &str) {
+    /// The generation `number` takes over from `before`: another revision is watched from then on. The same one goes on with
+    /// the probation that there is, in other pods, and so does the plan that is watched already.
+    pub(super) fn put_on_probation(
+        &mut self,
+        number: u64,
+        before: Option<u64>,
+        (revision_hash, plan_hash): (&str, &str),
+    ) {
         let facts = before.and_then(|before| self.observed.generation(before)?.facts.as_ref());
         let (Some(before), Some(facts)) = (before, facts) else { return };
-        if facts.file.plan_hash == plan_hash {
+        let same_plan = facts.file.plan_hash == plan_hash;
+        if facts.revision_hash == revision_hash || same_plan && self.intent.probation.is_some() {
             return;
         }
         let watched =
@@ -103,13 +110,16 @@ impl Planner<'_> {
         hopeless
     }
 
-    /// False when there is no record of what was before.
+    /// Back to what was before the change, with its state when that has another plan. False when there is no record of it.
     fn take_back_after_all(&mut self, desired: &Desired, message: String, asked: bool) -> bool {
         let Some(probation) = self.intent.probation.take() else { return false };
         let before = self.observed.generation(probation.before).and_then(|before| before.facts.as_ref());
         if before.is_none_or(|facts| facts.image.is_none()) {
             return false;
         }
+        let plan_of = |facts: &Facts| facts.file.plan_hash.clone();
+        let now = self.current().and_then(|current| current.facts.as_ref()).map(plan_of);
+        let rewinds = before.map(plan_of) != now;
         self.intent.priors = self.priors();
         let step = if desired.handover { TransitionStep::StandingBy } else { self.first_step() };
         self.begin(TransitionKind::Rollback, step);
@@ -120,7 +130,7 @@ impl Planner<'_> {
         self.intent.rolled_back = Some(RolledBack {
             generation: probation.generation,
             to: Some(probation.before),
-            rewinds: true,
+            rewinds,
             asked,
             hash: desired.attempt_hash.clone(),
             message: bounded_message(message),

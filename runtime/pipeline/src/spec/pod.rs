@@ -111,8 +111,8 @@ pub struct UpdateStrategy {
     /// They need room for both. `Recreate`: the old pods finish and save their state, then new ones start from it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<UpdateType>,
-    /// How long a change of what the pipeline does is watched after it has taken over, from `0s` to `1h`; the default is
-    /// `2m`. As long as it lasts the state of before is kept for a rollback. `0s` watches and keeps nothing.
+    /// How long a change is watched after it has taken over, from `0s` to `1h`; the default is `2m`. As long as it lasts the
+    /// state of before is kept for a rollback. `0s` watches and keeps nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probation: Option<Duration>,
     /// Whether a change that does not work in its probation is taken back: its pods restart, its commits do not advance, or

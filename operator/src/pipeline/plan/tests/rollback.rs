@@ -320,3 +320,36 @@ fn only_what_is_kept_can_be_gone_back_to() {
     assert_eq!(refused.message, "spec.rollbackTo.revision: revision 7 is not kept; there are 1, 2");
     assert_eq!(decide(&asks_for(passed(), Some(2))).phase, Phase::Steady, "it runs already");
 }
+
+#[test]
+fn other_pods_of_the_same_plan_are_watched_too_and_taken_back_without_a_drain() {
+    let moved = |observed: Observed| {
+        edited(observed, |pipeline| {
+            pipeline.spec.node_selector.insert("disk".to_owned(), "fast".to_owned());
+        })
+    };
+    let observed = taken_over(moved(live(created(), 1)), 1);
+    let probation = status(&observed).probation.expect("it is watched");
+    assert_eq!((probation.generation, probation.before), (2, 1));
+    let (observed, _) = walk(crashing(observed, 2));
+    assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
+    let (observed, decision) = walk(observed);
+    assert_eq!(decision.actions, [Action::Start(3)]);
+    let facts = observed.generation(3).and_then(|next| next.facts.as_ref()).expect("it is made");
+    let before = observed.generation(1).and_then(|before| before.facts.as_ref()).expect("kept");
+    assert_eq!(
+        (&facts.revision_hash, facts.file.rewinds),
+        (&before.revision_hash, None),
+        "its state is the newest"
+    );
+    // Its pods may do what they like: whoever claims takes over.
+    let mut crashed = with_pods(observed, 3, UnitState::CaughtUp);
+    for pod in &mut of(&mut crashed, 2).pods {
+        (pod.report, pod.address) = (None, None);
+        pod.trouble = Some(Trouble::Ends { code: 1, said: "no".to_owned() });
+    }
+    let (observed, decision) = walk(crashed);
+    assert_eq!(tells(&decision.actions), [&Instruction::Promote(3)]);
+    let (observed, decision) = walk(with_pods(observed, 3, UnitState::Live));
+    assert_eq!((decision.phase, status(&observed).probation), (Phase::RolledBack, None));
+}
