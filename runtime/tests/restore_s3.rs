@@ -136,6 +136,8 @@ spec:
         plan_hash: "0".repeat(32),
         shape: Shape { replicas: 1, workers_per_replica: 1, placement: Placement::Modulo },
         priors: Vec::new(),
+        rewinds: None,
+        rollback_window_ms: None,
         ports: Ports::default(),
         manifest,
     };

@@ -9,8 +9,10 @@ mod way;
 mod suite;
 
 use connect::snapshot::object::{Credentials, CredentialsError, Fault, ObjectError, Secret};
-use connect::snapshot::{ObjectStore, Shard, SnapshotError, SnapshotStore, Uploads, key};
+use connect::snapshot::{ObjectStore, Shard, SnapshotError, SnapshotStore, Stored, Uploads, key};
 use pipeline::plan::{Bucket, Cloud};
+use protocol::identity::Seq;
+use protocol::snapshot::SnapshotPointer;
 use s3_server::{ROOT, S3Server};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -230,7 +232,13 @@ fn an_upload_in_the_background_fails_and_the_next_one_goes_on() {
     let mut server = S3Server::start(&["state"]);
     let mut uploads = Uploads::background(store(&server, "o")).unwrap();
     let mut upload = |id: u64| {
-        uploads.start_put(id, unit("s", 0), &key(id, "x"), bytes(1_000, 1)).unwrap();
+        let put = move |store: &mut dyn SnapshotStore| {
+            let object = bytes(1_000, 1);
+            let name: Arc<str> = store.put(&unit("s", 0), &key(id, "x"), &object)?.into();
+            let pointer = SnapshotPointer::to(name.clone(), &object, Seq(1));
+            Ok(Stored { pointer, oldest: name, state_bytes: 1_000 })
+        };
+        uploads.start(id, Box::new(put)).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some((of, result)) = uploads.finished().pop() {
