@@ -263,7 +263,7 @@ fn generation_file(
 ) -> Result<GenerationFile, Error> {
     let priors = &intent.priors;
     let manifest_of = |prior: &Prior| {
-        let facts = observed.generation(prior.generation).and_then(|generation| generation.facts.as_ref());
+        let facts = observed.facts(prior.generation);
         facts.map(|facts| facts.file.manifest.clone()).filter(|_| prior.plan_hash != desired.plan_hash)
     };
     let is_first =

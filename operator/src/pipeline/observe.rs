@@ -147,6 +147,11 @@ impl Observed {
     pub fn generation(&self, number: u64) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.number == number)
     }
+
+    /// What the ConfigMap of the generation with this number says, while there is one.
+    pub fn facts(&self, number: u64) -> Option<&Facts> {
+        self.generation(number)?.facts.as_ref()
+    }
 }
 
 impl Generation {

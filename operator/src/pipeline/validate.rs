@@ -216,7 +216,7 @@ fn uses_state(observed: &Observed, plan: &Plan) -> Result<(), Vec<Incompatible>>
     let status = observed.status();
     let newest = status.generation.filter(|_| status.promoted == Some(true));
     let owner = newest.or_else(|| status.priors.first().map(|prior| prior.generation));
-    let facts = owner.and_then(|number| observed.generation(number)?.facts.as_ref());
+    let facts = owner.and_then(|number| observed.facts(number));
     let Some(before) = facts.and_then(|facts| from_yaml(&facts.file.manifest).ok()) else { return Ok(()) };
     compatibility(&before, plan)
 }

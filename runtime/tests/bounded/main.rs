@@ -7,7 +7,7 @@ use connect::door::{KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Log, Settings};
 use connect::snapshot::{Shard, SnapshotError, SnapshotStore, TopicStore, Uploads};
 use control::Reason;
-use control::status::UnitState;
+use control::status::{Problem, UnitState};
 use pipeline::plan::{Plan, SinkConnector};
 use pipeline::record::{NewRecord, RecordBatch};
 use protocol::commit::Timing;
@@ -119,6 +119,16 @@ impl Rig {
         let mut batch = RecordBatch::new();
         batch.push(NewRecord { timestamp_ms: ts, value: Some(value.as_bytes()), ..NewRecord::default() });
         self.log.append("in", Partitioning::Exact(n as u32 % PARTITIONS), &batch).expect("the topic exists");
+    }
+
+    /// The first problem of a worker, alone, that does not go away of itself.
+    fn permanent_problem(&mut self, worker: &mut Running) -> Option<Problem> {
+        (0..2_000).find_map(|_| {
+            self.now += 1;
+            let now = Now { monotonic_ms: self.now, wall_ms: WALL_MS + self.now as i64 };
+            worker.step(now, Duration::ZERO, &Intents::default());
+            worker.report().problems.into_iter().find(|problem| problem.permanent)
+        })
     }
 
     /// One move of everybody, with a record every other time.
@@ -438,12 +448,7 @@ fn blocks_or_snapshots_that_are_really_lost_fail_closed_and_do_not_go_round() {
             }
         }
         let mut worker = rig.worker(setup(&rig.plan, 0, 1));
-        let problem = (0..2_000).find_map(|_| {
-            rig.now += 1;
-            let now = Now { monotonic_ms: rig.now, wall_ms: WALL_MS + rig.now as i64 };
-            worker.step(now, Duration::ZERO, &Intents::default());
-            worker.report().problems.into_iter().find(|problem| problem.permanent)
-        });
+        let problem = rig.permanent_problem(&mut worker);
         assert!(problem.is_some(), "{:?} {:?}", lost(&rig), worker.waiting());
         let report = worker.report();
         assert!(report.units.iter().all(|unit| unit.state == UnitState::Failed), "{report:?}");

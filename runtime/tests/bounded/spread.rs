@@ -1,16 +1,14 @@
 //! Snapshots whose pages lie in several objects: a crash or a failure at each step of storing, pointing and trimming is
 //! noticed by nobody, and what is kept stays bounded.
 
-use super::{Rig, WALL_MS, largest};
+use super::{Rig, largest};
 use connect::door::{KafkaIo, TopicPartition};
 use connect::snapshot::{Shard, SnapshotError, SnapshotStore, TopicStore};
 use protocol::snapshot::Limits;
 use runtime::local::setup;
 use runtime::pod::Intents;
-use runtime::worker::Now;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Late records are waited for, so that many windows are open of which few change.
 const PIPELINE: &str = r"apiVersion: weir.dev/v1alpha1
@@ -242,12 +240,7 @@ fn a_page_that_is_really_lost_fails_closed_like_a_snapshot() {
         }
     }
     let mut worker = rig.worker(setup(&rig.plan, 0, 1));
-    let problem = (0..2_000).find_map(|_| {
-        rig.now += 1;
-        let now = Now { monotonic_ms: rig.now, wall_ms: WALL_MS + rig.now as i64 };
-        worker.step(now, Duration::ZERO, &Intents::default());
-        worker.report().problems.into_iter().find(|problem| problem.permanent)
-    });
+    let problem = rig.permanent_problem(&mut worker);
     let problem = problem.expect("it does not go on without a page");
     assert!(problem.message.contains("was not found in topic"), "{problem:?}");
 }

@@ -101,8 +101,7 @@ impl Planner<'_> {
         let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else {
             return self.intent.priors.clone();
         };
-        let generation = self.observed.generation(number);
-        let last = generation.and_then(|generation| generation.facts.as_ref()).map(|facts| Prior {
+        let last = self.observed.facts(number).map(|facts| Prior {
             generation: number,
             plan_hash: facts.file.plan_hash.clone(),
             replicas: facts.file.shape.replicas,
@@ -111,7 +110,10 @@ impl Planner<'_> {
         // All its units were cut, or are live: it held every journal. And all state that counts is of its plan: no restore
         // has to follow an older one.
         let cut = self.intent.drained.as_ref().is_some_and(|drained| drained.generation == number);
-        let live = generation.is_some_and(|generation| generation.is_live() && generation.is_settled());
+        let live = self
+            .observed
+            .generation(number)
+            .is_some_and(|generation| generation.is_live() && generation.is_settled());
         let before = if (cut || live) && last.is_some() { Vec::new() } else { self.intent.priors.clone() };
         let before = before.into_iter().filter(|prior| prior.generation != number);
         last.into_iter().chain(before).take(PRIORS_MAX).collect()
@@ -134,8 +136,7 @@ impl Planner<'_> {
 
     /// Only the number of pods differs, or something else: a restart that is asked for, too.
     pub(super) fn kind_of_change(&self, number: u64, desired: &Desired) -> TransitionKind {
-        let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
-        match facts {
+        match self.observed.facts(number) {
             Some(facts)
                 if facts.revision_hash == desired.revision_hash && facts.file.shape != desired.shape =>
             {

@@ -32,8 +32,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
-        let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
-        facts.is_some_and(|facts| facts.file.plan_hash == desired.plan_hash)
+        self.observed.facts(number).is_some_and(|facts| facts.file.plan_hash == desired.plan_hash)
     }
 
     /// The next generation is named, and its pods start.
@@ -139,7 +138,7 @@ impl Planner<'_> {
 
     /// The successor is the generation of the intent from now on.
     fn succeed(&mut self, successor: u64) {
-        let facts = self.observed.generation(successor).and_then(|next| next.facts.as_ref());
+        let facts = self.observed.facts(successor);
         let before = self.intent.generation.replace(successor);
         if let Some(facts) = facts {
             self.put_on_probation(successor, before, (&facts.revision_hash, &facts.file.plan_hash));

@@ -39,7 +39,7 @@ impl Planner<'_> {
         before: Option<u64>,
         (revision_hash, plan_hash): (&str, &str),
     ) {
-        let facts = before.and_then(|before| self.observed.generation(before)?.facts.as_ref());
+        let facts = before.and_then(|before| self.observed.facts(before));
         let (Some(before), Some(facts)) = (before, facts) else { return };
         let same_plan = facts.file.plan_hash == plan_hash;
         if facts.revision_hash == revision_hash || same_plan && self.intent.probation.is_some() {
@@ -77,10 +77,7 @@ impl Planner<'_> {
                 false
             }
             Judgement::Fails(_) if !watch.takes_back => false,
-            Judgement::Fails(why) => {
-                let message = format!("generation {number} does not work: {why}");
-                self.take_back_after_all(desired, message, false)
-            }
+            Judgement::Fails(why) => self.take_back_failed(number, desired, &why),
         }
     }
 
@@ -92,10 +89,7 @@ impl Planner<'_> {
         let problem = self.observed.generation(number).and_then(permanent_problem);
         let wanted = self.is_current(number, desired);
         match problem.filter(|_| watched && takes_back && wanted) {
-            Some(why) => {
-                let message = format!("generation {number} does not work: {why}");
-                self.take_back_after_all(desired, message, false)
-            }
+            Some(why) => self.take_back_failed(number, desired, &why),
             None => false,
         }
     }
@@ -110,10 +104,14 @@ impl Planner<'_> {
         hopeless
     }
 
+    fn take_back_failed(&mut self, number: u64, desired: &Desired, why: &str) -> bool {
+        self.take_back_after_all(desired, format!("generation {number} does not work: {why}"), false)
+    }
+
     /// Back to what was before the change, with its state when that has another plan. False when there is no record of it.
     fn take_back_after_all(&mut self, desired: &Desired, message: String, asked: bool) -> bool {
         let Some(probation) = self.intent.probation.take() else { return false };
-        let before = self.observed.generation(probation.before).and_then(|before| before.facts.as_ref());
+        let before = self.observed.facts(probation.before);
         if before.is_none_or(|facts| facts.image.is_none()) {
             return false;
         }
@@ -143,10 +141,7 @@ impl Planner<'_> {
     pub(super) fn goes_back(&mut self, number: u64, desired: &Desired) -> bool {
         let Some((revision, to)) = desired.asks_for else { return false };
         self.intent.rollback_to = Some(revision);
-        let hash_of = |number: u64| {
-            let facts = self.observed.generation(number).and_then(|generation| generation.facts.as_ref());
-            facts.map(|facts| facts.revision_hash.as_str())
-        };
+        let hash_of = |number: u64| self.observed.facts(number).map(|facts| facts.revision_hash.as_str());
         if hash_of(number) == hash_of(to) {
             return false;
         }

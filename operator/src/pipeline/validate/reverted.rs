@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub(super) fn or_reverted(observed: &Observed, spec: Desired) -> Result<Desired, Invalid> {
     let back = observed.status().rolled_back.filter(|back| back.hash == spec.attempt_hash);
     let back = back.filter(|back| !back.asked || is_still_asked(observed));
-    let facts = back.as_ref().and_then(|back| observed.generation(back.to?)?.facts.as_ref());
+    let facts = back.as_ref().and_then(|back| observed.facts(back.to?));
     match back.as_ref().zip(facts) {
         Some((back, facts)) => reverted(observed, back, facts, spec),
         None => Ok(spec),

@@ -104,13 +104,7 @@ impl Groups {
 
     /// Appends some groups: their number, keys, then the accumulators aggregate by aggregate.
     pub(crate) fn encode(&self, groups: &[u32], out: &mut Vec<u8>) {
-        put_varint(out, groups.len() as u64);
-        for group in groups {
-            put_varint(out, self.key(*group).len() as u64);
-        }
-        for group in groups {
-            out.extend_from_slice(self.key(*group));
-        }
+        put_keys(groups.iter().map(|group| self.key(*group)), out);
         (0..self.accumulators.len()).for_each(|at| self.accumulators.encode(at, groups, out));
     }
 
@@ -121,18 +115,7 @@ impl Groups {
         ids: &mut Vec<u32>,
         valid: impl Fn(&[u8]) -> bool,
     ) -> Result<(), Malformed> {
-        let count = reader.count("number of groups")?;
-        ids.clear();
-        for _ in 0..count {
-            ids.push(reader.varint32("length of a key")?);
-        }
-        for id in ids.iter_mut() {
-            let key = reader.take(*id as usize, "key")?;
-            if !valid(key) {
-                return Err(Malformed { what: "key" });
-            }
-            *id = self.find_or_insert(key_hash(key), key);
-        }
+        read_keys(reader, ids, valid, |key| self.find_or_insert(key_hash(key), key))?;
         self.settle();
         (0..self.accumulators.len()).try_for_each(|at| self.accumulators.merge(at, ids, reader))
     }
@@ -145,6 +128,35 @@ impl Groups {
             + self.keys.capacity()
             + self.accumulators.heap_bytes()
     }
+}
+
+/// Writes the keys of some groups: their number, lengths, then bytes.
+pub(super) fn put_keys<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
+    put_varint(out, keys.len() as u64);
+    keys.clone().for_each(|key| put_varint(out, key.len() as u64));
+    keys.for_each(|key| out.extend_from_slice(key));
+}
+
+/// Reads what [`put_keys`] wrote: `ids` become the groups that `group_of` gives for the keys.
+pub(super) fn read_keys(
+    reader: &mut Reader<'_>,
+    ids: &mut Vec<u32>,
+    valid: impl Fn(&[u8]) -> bool,
+    mut group_of: impl FnMut(&[u8]) -> u32,
+) -> Result<(), Malformed> {
+    let count = reader.count("number of groups")?;
+    ids.clear();
+    for _ in 0..count {
+        ids.push(reader.varint32("length of a key")?);
+    }
+    for id in ids.iter_mut() {
+        let key = reader.take(*id as usize, "key")?;
+        if !valid(key) {
+            return Err(Malformed { what: "key" });
+        }
+        *id = group_of(key);
+    }
+    Ok(())
 }
 
 #[inline]

@@ -5,7 +5,7 @@
 //! cut into pages follows from the groups alone. The hash table is no part of a snapshot: it follows from the keys.
 
 use super::bytes::{Malformed, Reader, put_varint};
-use super::groups::key_hash;
+use super::groups::{key_hash, put_keys, read_keys};
 use super::page::{Content, Page, PageIds, Slot};
 use crate::aggregate::Accumulators;
 use crate::plan::Aggregate;
@@ -146,13 +146,7 @@ impl PagedGroups {
 
     /// Appends some groups: their number, keys, then the accumulators aggregate by aggregate.
     pub(crate) fn encode(&self, groups: &[u32], out: &mut Vec<u8>) {
-        put_varint(out, groups.len() as u64);
-        for group in groups {
-            put_varint(out, self.key(*group).len() as u64);
-        }
-        for group in groups {
-            out.extend_from_slice(self.key(*group));
-        }
+        put_keys(groups.iter().map(|group| self.key(*group)), out);
         for at in 0..self.empty.len() {
             for group in groups {
                 let (accumulators, row) = self.row(*group);
@@ -169,18 +163,7 @@ impl PagedGroups {
         ids: &mut Vec<u32>,
         valid: impl Fn(&[u8]) -> bool,
     ) -> Result<(), Malformed> {
-        let count = reader.count("number of groups")?;
-        ids.clear();
-        for _ in 0..count {
-            ids.push(reader.varint32("length of a key")?);
-        }
-        for id in ids.iter_mut() {
-            let key = reader.take(*id as usize, "key")?;
-            if !valid(key) {
-                return Err(Malformed { what: "key" });
-            }
-            *id = self.find_or_insert(key_hash(key), key);
-        }
+        read_keys(reader, ids, valid, |key| self.find_or_insert(key_hash(key), key))?;
         self.settle();
         for at in 0..self.empty.len() {
             for group in ids.iter() {
@@ -253,6 +236,7 @@ impl GroupPage {
 impl Content for GroupPage {
     fn encode(&self, out: &mut Vec<u8>) {
         let rows: Vec<u32> = (0..self.key_ends.len() as u32).collect();
+        // What `put_keys` writes, the bytes in one piece.
         put_varint(out, rows.len() as u64);
         let mut start = 0;
         for end in &self.key_ends {

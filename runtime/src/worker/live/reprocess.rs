@@ -147,10 +147,10 @@ impl LiveState {
 
     /// Up to where a source partition may be read now; none when there is no such bound.
     pub(super) fn bound(&self, slot: Slot, index: usize, at: InputPartition) -> Option<i64> {
-        let source = self.channels.iter().find(|source| source.member == index && source.at == at)?;
         if self.reprocessing.is_over() {
             return None;
         }
+        let source = self.channels.iter().find(|source| source.member == index && source.at == at)?;
         if let Some(reprocess) = self.live.reprocess(slot) {
             let passed = self.reprocessing.passed.get(&slot).copied().unwrap_or_default();
             let leg = reprocess.legs.get(passed);

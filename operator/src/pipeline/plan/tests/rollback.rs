@@ -190,7 +190,7 @@ fn taking_back_goes_to_the_state_of_before_and_stays_there() {
     let decision = decide(&observed);
     assert_eq!(decision.actions, [Action::Start(3)]);
     let [file] = &files(&observed, &decision)[..] else { panic!("one generation") };
-    let before = observed.generation(1).and_then(|before| before.facts.as_ref()).expect("kept");
+    let before = observed.facts(1).expect("kept");
     assert_eq!((file.rewinds, &file.plan_hash), (Some(2), &before.file.plan_hash));
     assert_eq!(file.manifest, before.file.manifest);
     assert!(file.priors.iter().any(|prior| prior.generation == 2), "its pods are fenced");
@@ -239,7 +239,7 @@ fn taking_back_goes_to_the_state_of_before_and_stays_there() {
 }
 
 fn before_hash(observed: &Observed) -> String {
-    let before = observed.generation(1).and_then(|before| before.facts.as_ref());
+    let before = observed.facts(1);
     before.expect("kept").file.plan_hash.clone()
 }
 
@@ -250,10 +250,7 @@ fn without_room_the_pods_of_the_change_go_first() {
     let (observed, _) = walk(with_pods(observed, 2, UnitState::Cut));
     let (observed, decision) = walk(without_pods(observed, 2));
     assert_eq!(decision.actions, [Action::Start(3)]);
-    assert_eq!(
-        observed.generation(3).and_then(|g| g.facts.as_ref()).map(|f| &f.file.plan_hash),
-        Some(&before_hash(&observed))
-    );
+    assert_eq!(observed.facts(3).map(|f| &f.file.plan_hash), Some(&before_hash(&observed)));
     let (observed, _) = walk(with_pods(observed, 3, UnitState::CaughtUp));
     let (_, decision) = walk(with_pods(observed, 3, UnitState::Live));
     assert_eq!(decision.phase, Phase::RolledBack);
@@ -288,7 +285,7 @@ fn the_user_may_go_back_to_an_earlier_revision() {
     let (observed, decision) = walk(observed);
     assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
     assert_eq!(decision.actions, [Action::Start(3)]);
-    let facts = observed.generation(3).and_then(|next| next.facts.as_ref()).expect("it is made");
+    let facts = observed.facts(3).expect("it is made");
     assert_eq!(
         (&facts.file.plan_hash, facts.file.rewinds),
         (&before_hash(&observed), None),
@@ -335,8 +332,8 @@ fn other_pods_of_the_same_plan_are_watched_too_and_taken_back_without_a_drain() 
     assert_eq!(step(&observed), Some((TransitionKind::Rollback, TransitionStep::StandingBy)));
     let (observed, decision) = walk(observed);
     assert_eq!(decision.actions, [Action::Start(3)]);
-    let facts = observed.generation(3).and_then(|next| next.facts.as_ref()).expect("it is made");
-    let before = observed.generation(1).and_then(|before| before.facts.as_ref()).expect("kept");
+    let facts = observed.facts(3).expect("it is made");
+    let before = observed.facts(1).expect("kept");
     assert_eq!(
         (&facts.revision_hash, facts.file.rewinds),
         (&before.revision_hash, None),
