@@ -3,7 +3,7 @@
 use super::lookup::Lookup;
 use super::reader::Reader;
 use super::settings::{BATCH_BYTES, Settings};
-use super::topics::{Topics, find};
+use super::topics::{Topics, find, limits};
 use super::wire::{Asked, Wire};
 use super::writer::Writer;
 use crate::door::{
@@ -172,11 +172,17 @@ impl KafkaIo for Io {
     }
 
     fn describe(&mut self, topic: &str) -> Result<Option<TopicInfo>, IoError> {
-        let Some(found) = find(topic, &mut self.wire)? else {
+        let found = find(topic, &mut self.wire)?;
+        // It may be deleted between the two questions.
+        let settings = match found.is_some().then(|| self.wire.topic_settings(topic)) {
+            None | Some(Err(IoError::TopicNotFound { .. })) => None,
+            Some(answer) => Some(answer?),
+        };
+        let (Some(found), Some(settings)) = (found, settings) else {
             self.known.remove(topic);
             return Ok(None);
         };
-        let limits = self.admin()?.0.limits(topic)?;
+        let limits = limits(topic, &settings)?;
         let info = TopicInfo {
             id: found.id,
             partitions: found.partitions,

@@ -4,12 +4,10 @@ use super::context::Context;
 use super::error::{Origin, missing_right};
 use super::lookup::list;
 use super::settings::Settings;
-use super::wire::{Asked, TopicMetadata, Wire};
+use super::wire::{Asked, TopicMetadata, TopicSettings, Wire};
 use crate::door::{IoError, NewTopic, OWN_MESSAGE_BYTES_MAX, TimestampBounds, TopicPartition};
 use futures::executor::block_on;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic as Made, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Made, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use std::time::{Duration, Instant};
@@ -56,29 +54,6 @@ impl Topics {
         Ok(Self { client, options, bootstrap, replication })
     }
 
-    /// What a topic takes.
-    pub fn limits(&self, topic: &str) -> Result<Limits, IoError> {
-        let settings = self.settings(topic)?;
-        let text = |name: &str| settings.get(name).and_then(|entry| entry.value.as_deref());
-        let found = text(MESSAGE_BYTES).and_then(|value| value.parse().ok());
-        let message_bytes_max = found.ok_or_else(|| IoError::Lost {
-            operation: "describe",
-            detail: format!("topic `{topic}` has no {MESSAGE_BYTES}"),
-        })?;
-        let own_time = text("message.timestamp.type") == Some("LogAppendTime");
-        let bound = |name: &str| {
-            text(name).filter(|_| !own_time).and_then(|value| value.parse().ok()).unwrap_or(i64::MAX)
-        };
-        Ok(Limits {
-            message_bytes_max,
-            compacted: text("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
-            timestamps: TimestampBounds {
-                before_max_ms: bound("message.timestamp.before.max.ms"),
-                after_max_ms: bound("message.timestamp.after.max.ms"),
-            },
-        })
-    }
-
     pub fn ensure(&self, wanted: &[NewTopic], wire: &mut Wire) -> Result<(), IoError> {
         let missing = missing(wanted, wire)?;
         if !missing.is_empty() {
@@ -86,7 +61,7 @@ impl Topics {
         }
         for topic in wanted {
             let found = Self::await_topic(&topic.name, wire)?;
-            self.verify(topic, &found)?;
+            verify(topic, &found, &wire.topic_settings(&topic.name)?)?;
         }
         Ok(())
     }
@@ -166,48 +141,6 @@ impl Topics {
         }
     }
 
-    fn verify(&self, wanted: &NewTopic, found: &TopicMetadata) -> Result<(), IoError> {
-        let refused = |setting: &str, is: &str, must: &str| IoError::Refused {
-            setting: format!("{setting} of topic `{}`", wanted.name),
-            detail: format!("it is {is}, and must be {must}"),
-        };
-        if found.partitions != wanted.partitions {
-            let (is, must) = (found.partitions.to_string(), wanted.partitions.to_string());
-            return Err(refused("number of partitions", &is, &must));
-        }
-        let settings = self.settings(&wanted.name)?;
-        let value = |name: &str| {
-            settings.get(name).and_then(|entry| entry.value.clone()).unwrap_or_else(|| "not told".to_owned())
-        };
-        for (name, must) in SETTINGS {
-            let is = value(name);
-            if is != must {
-                return Err(refused(name, &is, must));
-            }
-        }
-        let bytes = value(MESSAGE_BYTES);
-        if bytes.parse().is_ok_and(|bytes: usize| bytes < OWN_MESSAGE_BYTES_MAX) {
-            return Err(refused(MESSAGE_BYTES, &bytes, &format!("at least {OWN_MESSAGE_BYTES_MAX}")));
-        }
-        let insync = value(MIN_INSYNC);
-        if found.replicas >= REPLICATED && insync.parse().is_ok_and(|insync: u32| insync < 2) {
-            return Err(refused(MIN_INSYNC, &insync, "at least 2"));
-        }
-        Ok(())
-    }
-
-    fn settings(&self, topic: &str) -> Result<ConfigResource, IoError> {
-        let origin = self.origin("describe", Some(topic));
-        let asked = [ResourceSpecifier::Topic(topic)];
-        let done = block_on(self.client.describe_configs(&asked, &self.options));
-        let done = done.map_err(|error| origin.error(&error, self.context()))?.into_iter().next();
-        match done {
-            Some(Ok(settings)) => Ok(settings),
-            Some(Err(code)) => Err(origin.code(code, &code.to_string(), self.context())),
-            None => Err(IoError::Lost { operation: "describe", detail: "no answer".to_owned() }),
-        }
-    }
-
     fn context(&self) -> &Context {
         self.client.inner().context()
     }
@@ -230,6 +163,56 @@ fn missing<'a>(wanted: &'a [NewTopic], wire: &mut Wire) -> Result<Vec<&'a NewTop
         }
     }
     Ok(missing)
+}
+
+/// What a topic takes; `settings` are its own.
+pub(super) fn limits(topic: &str, settings: &TopicSettings) -> Result<Limits, IoError> {
+    let text = |name: &str| settings.get(name).map(String::as_str);
+    let found = text(MESSAGE_BYTES).and_then(|value| value.parse().ok());
+    let message_bytes_max = found.ok_or_else(|| IoError::Lost {
+        operation: "describe",
+        detail: format!("topic `{topic}` has no {MESSAGE_BYTES}"),
+    })?;
+    let own_time = text("message.timestamp.type") == Some("LogAppendTime");
+    let bound = |name: &str| {
+        text(name).filter(|_| !own_time).and_then(|value| value.parse().ok()).unwrap_or(i64::MAX)
+    };
+    Ok(Limits {
+        message_bytes_max,
+        compacted: text("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+        timestamps: TimestampBounds {
+            before_max_ms: bound("message.timestamp.before.max.ms"),
+            after_max_ms: bound("message.timestamp.after.max.ms"),
+        },
+    })
+}
+
+/// Whether a topic of our own is as it must be.
+fn verify(wanted: &NewTopic, found: &TopicMetadata, settings: &TopicSettings) -> Result<(), IoError> {
+    let refused = |setting: &str, is: &str, must: &str| IoError::Refused {
+        setting: format!("{setting} of topic `{}`", wanted.name),
+        detail: format!("it is {is}, and must be {must}"),
+    };
+    if found.partitions != wanted.partitions {
+        let (is, must) = (found.partitions.to_string(), wanted.partitions.to_string());
+        return Err(refused("number of partitions", &is, &must));
+    }
+    let value = |name: &str| settings.get(name).map_or("not told", String::as_str);
+    for (name, must) in SETTINGS {
+        let is = value(name);
+        if is != must {
+            return Err(refused(name, is, must));
+        }
+    }
+    let bytes = value(MESSAGE_BYTES);
+    if bytes.parse().is_ok_and(|bytes: usize| bytes < OWN_MESSAGE_BYTES_MAX) {
+        return Err(refused(MESSAGE_BYTES, bytes, &format!("at least {OWN_MESSAGE_BYTES_MAX}")));
+    }
+    let insync = value(MIN_INSYNC);
+    if found.replicas >= REPLICATED && insync.parse().is_ok_and(|insync: u32| insync < 2) {
+        return Err(refused(MIN_INSYNC, insync, "at least 2"));
+    }
+    Ok(())
 }
 
 fn with_settings<'a>(topic: &'a NewTopic, copies: usize, bytes: &'a str) -> Made<'a> {

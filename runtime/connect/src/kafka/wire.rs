@@ -1,8 +1,10 @@
-//! Requests spoken by hand. `Metadata` version 12, which tells topic ids, and never makes a topic; and those of [`fence`].
+//! Requests spoken by hand. `Metadata` version 12, which tells topic ids, and never makes a topic; and those of [`fence`] and
+//! [`configs`].
 //!
 //! librdkafka knows topic ids, but its safe Rust interface does not show them. Kafka 2.8 and later answer this version.
 //! It is also the first that connects in every life of a worker, so it is who says why a cluster does not let us in.
 
+mod configs;
 mod connection;
 mod fence;
 mod login;
@@ -14,7 +16,9 @@ use super::tls;
 use crate::door::IoError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub(super) use configs::TopicSettings;
 use connection::{Connection, Dial, host_of};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 use trouble::{Moment, Trouble};
@@ -194,8 +198,7 @@ fn request(correlation: i32, client_id: &str, asked: Asked<'_>) -> Vec<u8> {
         Asked::One(name) => {
             body.push(2);
             body.extend_from_slice(&[0; 16]); // by name, not by id
-            push_varint(name.len() as u32 + 1, &mut body);
-            body.extend_from_slice(name.as_bytes());
+            push_text(name, &mut body);
             body.push(0);
         }
     }
@@ -209,6 +212,24 @@ fn push_varint(mut number: u32, into: &mut Vec<u8>) {
         number >>= 7;
     }
     into.push(number as u8);
+}
+
+/// A compact string.
+fn push_text(text: &str, into: &mut Vec<u8>) {
+    push_varint(text.len() as u32 + 1, into);
+    into.extend_from_slice(text.as_bytes());
+}
+
+/// The client library's name of a broker's error code, of those that we tell apart.
+fn code_of(error: i16) -> Code {
+    match error {
+        UNKNOWN_TOPIC => Code::UnknownTopicOrPartition,
+        TOPIC_AUTHORIZATION_FAILED => Code::TopicAuthorizationFailed,
+        31 => Code::ClusterAuthorizationFailed,
+        50 => Code::InvalidTransactionTimeout,
+        53 => Code::TransactionalIdAuthorizationFailed,
+        _ => Code::Unknown,
+    }
 }
 
 /// What is left of an answer. Every method is none when the answer is too short.

@@ -6,11 +6,10 @@
 
 use super::connection::{Connection, Dial};
 use super::trouble::Trouble;
-use super::{Answer, Asked, Wire, exchange, malformed, push_varint};
+use super::{Answer, Asked, Wire, code_of, exchange, malformed, push_text, push_varint};
 use crate::door::IoError;
 use crate::kafka::context::Context;
 use crate::kafka::error::Origin;
-use rdkafka::error::RDKafkaErrorCode as Code;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::thread::park_timeout;
@@ -130,20 +129,18 @@ impl Wire {
 
     /// What an error code of the broker means.
     fn outcome(&self, id: &str, error: i16) -> Outcome {
-        let code = match error {
-            // It times out, loads, is not there, is not the coordinator any more, works on the transaction, or somebody
-            // else has just got the next epoch.
-            7 | 14 | 15 | 16 | 47 | 51 | 90 => {
-                return Outcome::Again(format!("{id}: error {error} of the broker"));
-            }
-            50 => Code::InvalidTransactionTimeout,
-            53 => Code::TransactionalIdAuthorizationFailed,
-            31 => Code::ClusterAuthorizationFailed,
-            _ => Code::Unknown,
-        };
+        // It times out, loads, is not there, is not the coordinator any more, works on the transaction, or somebody else
+        // has just got the next epoch.
+        if matches!(error, 7 | 14 | 15 | 16 | 47 | 51 | 90) {
+            return Outcome::Again(format!("{id}: error {error} of the broker"));
+        }
         let bootstrap = &self.bootstrap;
         let origin = Origin { operation: "init_transactions", bootstrap, topic: None, transactional_id: id };
-        Outcome::Refused(origin.code(code, &format!("error {error} of the broker"), &Context::default()))
+        Outcome::Refused(origin.code(
+            code_of(error),
+            &format!("error {error} of the broker"),
+            &Context::default(),
+        ))
     }
 }
 
@@ -165,11 +162,6 @@ fn init(connection: &mut Connection, dial: &Dial, id: &str, timeout_ms: u32) -> 
     body.push(0);
     let answer = exchange(connection, INIT_PRODUCER_ID, &dial.client_id, &body)?;
     Answer(&answer).init_producer_id().ok_or_else(malformed)
-}
-
-fn push_text(text: &str, into: &mut Vec<u8>) {
-    push_varint(text.len() as u32 + 1, into);
-    into.extend_from_slice(text.as_bytes());
 }
 
 impl Answer<'_> {
