@@ -137,6 +137,7 @@ spec:
         shape: Shape { replicas: 1, workers_per_replica: 1, placement: Placement::Modulo },
         priors: Vec::new(),
         rewinds: None,
+        restore: None,
         rollback_window_ms: None,
         ports: Ports::default(),
         manifest,

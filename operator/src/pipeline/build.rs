@@ -277,6 +277,7 @@ fn generation_file(
             placement: Placement::Modulo,
         },
         manifest: if is_first(at, prior) { manifest_of(prior) } else { None },
+        restore: None,
     });
     Ok(GenerationFile {
         version: FILE_VERSION,
@@ -288,6 +289,7 @@ fn generation_file(
         shape: desired.shape,
         priors: priors.collect(),
         rewinds: desired.reverted.and_then(|reverted| reverted.undone),
+        restore: None,
         rollback_window_ms: desired.watch.map(|watch| watch.keep_ms),
         ports: Ports::default(),
         manifest: desired.manifest.clone(),

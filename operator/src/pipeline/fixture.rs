@@ -134,6 +134,7 @@ fn with_generation(mut observed: Observed, number: u64, desired: &Desired) -> Ob
         shape: desired.shape,
         priors: Vec::new(),
         rewinds: desired.reverted.and_then(|reverted| reverted.undone),
+        restore: None,
         rollback_window_ms: None,
         ports: control::generation::Ports::default(),
         manifest: desired.manifest.clone(),

@@ -19,6 +19,7 @@
 //!   …
 //! ```
 
+use crate::savepoint::SavepointPlace;
 use serde::{Deserialize, Serialize};
 
 /// Version of the file that this program writes and the highest that it reads.
@@ -63,6 +64,10 @@ pub struct GenerationFile {
     /// absent when it is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_window_ms: Option<i64>,
+    /// The savepoint that the journals are made of before there are pods: of generation 1 of a pipeline with `restoreFrom`,
+    /// which never has pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<SavepointPlace>,
     /// Where the pod listens.
     pub ports: Ports,
     /// The resolved manifests, as `weir run` takes them: the StreamPipeline first, then the StreamWindow and ConfigMap
@@ -102,6 +107,9 @@ pub struct PriorGeneration {
     /// Its resolved manifests, when a unit may have to restore what this plan wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// The savepoint that it was made of: its plan, which a unit may have to restore, stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<SavepointPlace>,
 }
 
 /// Where a pod listens.

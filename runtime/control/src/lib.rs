@@ -4,6 +4,7 @@
 //!  operator --(ConfigMap: GenerationFile)--------------------------> pods of one generation
 //!  operator --(POST /control/v1/{promote,drain,resume})------------> each pod      `call`
 //!  operator <-(GET  /control/v1/status: PodStatus)------------------ each pod      `status`
+//!  operator <-(termination message: JobResult)---------------------- Jobs          `savepoint`
 //! ```
 //!
 //! Both sides of neighbouring minor versions work together, so: a field is only added, an added field has a default,
@@ -13,6 +14,7 @@
 pub mod call;
 pub mod generation;
 pub mod reason;
+pub mod savepoint;
 pub mod status;
 
 pub use generation::GenerationFile;

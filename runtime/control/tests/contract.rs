@@ -2,6 +2,7 @@
 
 use control::call::{Drain, DrainId, InvalidDrainId, bounded_message, drain_path, promote_path, resume_path};
 use control::generation::InvalidGeneration;
+use control::savepoint::{JobResult, Restored, Taken};
 use control::status::{MESSAGE_BYTES_MAX, PartitionLag, Processing, UnitState, Usage};
 use control::{Condition, GenerationFile, PodStatus, Reason};
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,4 +131,40 @@ fn a_long_message_is_cut_between_characters() {
     let cut = bounded_message("é".repeat(MESSAGE_BYTES_MAX));
     assert!(cut.len() <= MESSAGE_BYTES_MAX && cut.ends_with('…'), "{}", cut.len());
     assert_eq!(bounded_message("short".to_owned()), "short");
+}
+
+#[test]
+fn what_a_job_says_reads_and_writes_the_same() {
+    let taken = JobResult::Taken(Taken {
+        manifest_hash: "00ff".to_owned(),
+        bytes: 1_234,
+        units: 12,
+        plan_hash: "11aa".to_owned(),
+        generation: 3,
+        taken_at_ms: 1_700_000_000_000,
+        drained: true,
+    });
+    let texts = [
+        (
+            taken,
+            r#"{"taken":{"manifestHash":"00ff","bytes":1234,"units":12,"planHash":"11aa","generation":3,"takenAtMs":1700000000000,"drained":true}}"#,
+        ),
+        (
+            JobResult::Restored(Restored { plan_hash: "11aa".to_owned(), units: 12 }),
+            r#"{"restored":{"planHash":"11aa","units":12}}"#,
+        ),
+        (JobResult::Deleted, r#""deleted""#),
+        (
+            JobResult::failed(Some(Reason::StateIncompatible), "no".to_owned(), true),
+            r#"{"failed":{"reason":"StateIncompatible","message":"no","permanent":true}}"#,
+        ),
+    ];
+    for (result, text) in texts {
+        assert_eq!(result.encode(), text);
+        assert_eq!(JobResult::decode(text), Some(result));
+    }
+    let newer =
+        JobResult::decode(r#"{"failed":{"reason":"Tired","message":"no","permanent":false,"since":1}}"#);
+    assert_eq!(newer, Some(JobResult::failed(None, "no".to_owned(), false)));
+    assert_eq!(JobResult::decode("Killed"), None);
 }

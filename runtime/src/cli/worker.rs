@@ -207,6 +207,7 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
         shape: Shape { replicas: args.workers, workers_per_replica: 1, placement: Placement::Modulo },
         priors: Vec::new(),
         rewinds: None,
+        restore: None,
         rollback_window_ms: None,
         ports: Ports::default(),
         manifest: String::new(),
