@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod worker;
+pub mod savepoint;
 pub mod drive;
 pub mod local;
 pub mod cluster;

@@ -79,6 +79,18 @@ pub trait SnapshotStore: Send {
     fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError>;
 }
 
+/// What an owner keeps under names of its own choice, such as a savepoint. Calls block until the object is durable.
+pub trait Folder: Send {
+    /// Keeps an object under a name, in place of what was there. Parts of a name are separated by `/`.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError>;
+
+    /// Exactly the object of this name, complete, or an error.
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError>;
+
+    /// Deletes everything of the owner, and returns how many objects there were.
+    fn clear(&mut self) -> Result<usize, SnapshotError>;
+}
+
 /// Why a store failed. `NotFound` and `Corrupt` mean that the state is gone; the rest is worth a retry.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {

@@ -16,6 +16,9 @@ pub const ROLLBACK_FORMAT: u8 = 3;
 /// The version that snapshots are written with. 3: the state may lie in pages, some of them in other objects.
 pub const SNAPSHOT_FORMAT: u8 = 3;
 
+/// The version that savepoints are written with.
+pub const SAVEPOINT_FORMAT: u8 = 1;
+
 /// What a sequence of bytes claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Magic {
@@ -25,6 +28,8 @@ pub enum Magic {
     Block,
     /// A snapshot of a unit: `WS`.
     Snapshot,
+    /// The manifest of a savepoint, or blocks in it: `WP`.
+    Savepoint,
 }
 
 impl Magic {
@@ -34,6 +39,7 @@ impl Magic {
             Self::Journal => *b"WJ",
             Self::Block => *b"WB",
             Self::Snapshot => *b"WS",
+            Self::Savepoint => *b"WP",
         }
     }
 
@@ -42,6 +48,7 @@ impl Magic {
         match self {
             Self::Journal | Self::Block => WRITE_FORMAT,
             Self::Snapshot => SNAPSHOT_FORMAT,
+            Self::Savepoint => SAVEPOINT_FORMAT,
         }
     }
 
@@ -51,6 +58,7 @@ impl Magic {
             Self::Journal => ROLLBACK_FORMAT,
             Self::Block => WRITE_FORMAT,
             Self::Snapshot => SNAPSHOT_FORMAT,
+            Self::Savepoint => SAVEPOINT_FORMAT,
         }
     }
 }
@@ -61,6 +69,7 @@ impl std::fmt::Display for Magic {
             Self::Journal => "journal record",
             Self::Block => "repartition block",
             Self::Snapshot => "snapshot",
+            Self::Savepoint => "savepoint",
         })
     }
 }
@@ -347,6 +356,11 @@ impl<'a> Decoder<'a> {
     /// Everything that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
+    }
+
+    /// Nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Nothing may be left.

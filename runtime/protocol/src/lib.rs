@@ -34,4 +34,6 @@ pub mod drain;
 
 pub mod trim;
 
+pub mod savepoint;
+
 pub mod defences;

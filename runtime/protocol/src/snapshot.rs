@@ -16,7 +16,7 @@ use crate::journal::codec::{
 };
 use crate::journal::record::{ClaimedInput, InputPartition};
 use pipeline::plan::PlanHash;
-use pipeline::unit::Channel;
+use pipeline::unit::{Channel, Saved};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -147,6 +147,20 @@ impl SnapshotHeader {
         });
         out.rest(state);
         out.finish()
+    }
+
+    /// Header and state in one piece, with all pages in it, wherever they were.
+    pub fn seal_whole(&self, saved: &Saved<'_>) -> Vec<u8> {
+        let mut own = Vec::with_capacity(saved.pages.iter().map(|page| page.len()).sum());
+        let entry = |page: &&[u8]| {
+            let offset = own.len() as u64;
+            own.extend_from_slice(page);
+            contents::Entry { object: 0, offset, bytes: page.len() as u64, hash: xxh3_128(page) }
+        };
+        let entries: Vec<contents::Entry> = saved.pages.iter().map(entry).collect();
+        let mut sealed = self.seal(&[]);
+        contents::put(&mut sealed, saved.head, &[], &entries, &own);
+        sealed
     }
 
     /// Splits a sealed snapshot into header and state.

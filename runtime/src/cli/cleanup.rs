@@ -8,6 +8,7 @@ use crate::clock;
 use crate::cluster::{Reach, SecretsFrom, object_store};
 use connect::door::{IoError, KafkaIo};
 use connect::kafka::{Io, Settings};
+use connect::snapshot::Folder;
 use control::generation::SECRETS_DIRECTORY;
 use pipeline::plan::{Plan, Storage};
 use protocol::identity::PipelineIdentity;

@@ -1,6 +1,6 @@
 //! Snapshots as files under a directory: written aside, synced, then renamed, so that a name is complete or absent.
 
-use super::{Shard, SnapshotError, SnapshotStore, order};
+use super::{Folder, Shard, SnapshotError, SnapshotStore, order};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl FileStore {
     }
 
     /// Writes beside the target and renames; the directory is synced so that the name survives a crash.
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    fn write_file(&mut self, path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
         let directory = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(directory).map_err(failed("make", directory))?;
         self.written += 1;
@@ -73,7 +73,7 @@ impl SnapshotStore for FileStore {
     fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
         let name = format!("{}{key}", self.folder(shard));
         let path = self.path(&name)?;
-        self.write(&path, bytes)?;
+        self.write_file(&path, bytes)?;
         Ok(name)
     }
 
@@ -111,6 +111,37 @@ impl SnapshotStore for FileStore {
         names.sort();
         Ok(names)
     }
+}
+
+impl Folder for FileStore {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let path = self.path(&format!("{}/{name}", self.owner))?;
+        self.write_file(&path, bytes)
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        self.get(&format!("{}/{name}", self.owner))
+    }
+
+    fn clear(&mut self) -> Result<usize, SnapshotError> {
+        let folder = self.path(&self.owner)?;
+        let files = count(&folder).map_err(failed("list", &folder))?;
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &folder)(error)),
+            _ => Ok(files),
+        }
+    }
+}
+
+/// Files below a directory; none when it does not exist.
+fn count(directory: &Path) -> io::Result<usize> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    entries
+        .map(|entry| entry.and_then(|e| if e.file_type()?.is_dir() { count(&e.path()) } else { Ok(1) }))
+        .sum()
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {

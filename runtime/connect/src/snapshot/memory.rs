@@ -1,6 +1,6 @@
 //! Snapshots in memory: local runs without `--state`, and the simulation.
 
-use super::{Shard, SnapshotError, SnapshotStore, order};
+use super::{Folder, Shard, SnapshotError, SnapshotStore, order};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,6 +51,21 @@ impl SnapshotStore for MemoryStore {
     fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError> {
         let folder = folder(shard);
         Ok(self.lock().keys().filter(|name| name.starts_with(&folder)).cloned().collect())
+    }
+}
+
+impl Folder for MemoryStore {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.lock().insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        self.get(name)
+    }
+
+    fn clear(&mut self) -> Result<usize, SnapshotError> {
+        Ok(std::mem::take(&mut *self.lock()).len())
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 pub use credentials::{Credentials, CredentialsError, Secret};
 pub use fault::{Answer, Fault};
 
-use super::{Shard, SnapshotError, SnapshotStore, order};
+use super::{Folder, Shard, SnapshotError, SnapshotStore, order};
 use fault::fault;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -131,15 +131,6 @@ impl ObjectStore {
         Ok(Self { open: Box::new(open), place, prefix: prefix.to_owned(), owner, runtime })
     }
 
-    /// Deletes all objects of the owner, and returns how many there were.
-    pub fn clear(&mut self) -> Result<usize, SnapshotError> {
-        let folder = Path::from(self.full(&self.owner));
-        self.run("delete", &self.full(&self.owner), 0, async |client| {
-            let found = client.list(Some(&folder)).map_ok(|found| found.location).boxed();
-            client.delete_stream(found).try_fold(0, async |count, _| Ok(count + 1)).await
-        })
-    }
-
     /// Runs an act on the bucket within its deadline.
     fn run<T>(
         &mut self,
@@ -181,6 +172,17 @@ impl ObjectStore {
         format!("{}/{}/{}/", self.owner, shard.stage, shard.unit)
     }
 
+    fn put_object(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let path = self.path(name)?;
+        self.run("write", &self.full(name), bytes.len() as u64, async |client| {
+            if bytes.len() <= PART_BYTES {
+                client.put(&path, bytes.to_vec().into()).await.map(|_| ())
+            } else {
+                put_in_parts(client, &path, bytes).await
+            }
+        })
+    }
+
     /// True when the store says with certainty that an object is not there. That it was not found may as well mean that
     /// there is no bucket, and that is no loss of the object.
     fn is_certainly_gone(&mut self, name: &str, path: &Path) -> Result<bool, SnapshotError> {
@@ -201,14 +203,7 @@ impl ObjectStore {
 impl SnapshotStore for ObjectStore {
     fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
         let name = format!("{}{key}", self.folder(shard));
-        let path = self.path(&name)?;
-        self.run("write", &self.full(&name), bytes.len() as u64, async |client| {
-            if bytes.len() <= PART_BYTES {
-                client.put(&path, bytes.to_vec().into()).await.map(|_| ())
-            } else {
-                put_in_parts(client, &path, bytes).await
-            }
-        })?;
+        self.put_object(&name, bytes)?;
         Ok(name)
     }
 
@@ -260,6 +255,24 @@ impl SnapshotStore for ObjectStore {
         })?;
         names.sort();
         Ok(names)
+    }
+}
+
+impl Folder for ObjectStore {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.put_object(&format!("{}/{name}", self.owner), bytes)
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        self.get(&format!("{}/{name}", self.owner))
+    }
+
+    fn clear(&mut self) -> Result<usize, SnapshotError> {
+        let folder = Path::from(self.full(&self.owner));
+        self.run("delete", &self.full(&self.owner), 0, async |client| {
+            let found = client.list(Some(&folder)).map_ok(|found| found.location).boxed();
+            client.delete_stream(found).try_fold(0, async |count, _| Ok(count + 1)).await
+        })
     }
 }
 

@@ -92,6 +92,14 @@ impl Storage {
     }
 }
 
+/// What an address of a store means, outside of the manifest of a pipeline; else what is wrong with it.
+pub fn storage(spec: &CheckpointStorage) -> Result<Storage, String> {
+    let mut problems = Problems::default();
+    let found = parse(spec, &At::spec_of("", ""), &mut problems);
+    let wrong: Vec<String> = problems.into_found().into_iter().map(|problem| problem.message).collect();
+    found.filter(|_| wrong.is_empty()).ok_or_else(|| wrong.join("; "))
+}
+
 const FORMS: &str = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///PATH";
 
 pub(super) fn parse(spec: &CheckpointStorage, at: &At, problems: &mut Problems) -> Option<Storage> {
