@@ -8,6 +8,7 @@ mod lint;
 mod explain;
 mod topics;
 mod worker;
+mod savepoint;
 mod cleanup;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -54,6 +55,7 @@ enum Command {
     Explain(explain::Args),
     Topics(topics::Args),
     Worker(worker::Args),
+    Savepoint(savepoint::Args),
     Cleanup(cleanup::Args),
 }
 
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Worker(args) => worker::run(&args),
+        Command::Savepoint(args) => savepoint::run(&args),
         Command::Cleanup(args) => cleanup::run(&args),
     };
     exit.into()

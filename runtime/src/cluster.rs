@@ -13,19 +13,21 @@ use connect::kafka::secret::{self, SecretError};
 use connect::kafka::{Access, Io, Settings, transaction_timeout_ms};
 use connect::sink::{FileMode, LineSink, SinkError};
 use connect::snapshot::object::CredentialsError;
-use connect::snapshot::{SnapshotError, Uploads};
+use connect::snapshot::{Folder, SnapshotError, SnapshotStore, Uploads};
+use control::savepoint::SavepointPlace;
 use door::Door;
 use pipeline::manifest::SecretData;
 use pipeline::plan::{KafkaAccess, MaskKeys, Plan, SinkConnector, SinkId};
 use pipeline::record::RecordBatch;
-use protocol::identity::{Incarnation, WorkerIndex};
+use protocol::identity::{Incarnation, PipelineIdentity, WorkerIndex};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use storage::uploads;
+pub use storage::PlaceError;
 pub(crate) use storage::{credentials_mounted, object_store};
+use storage::{savepoint_folder, snapshot_store, uploads};
 
 /// Why workers cannot be started at all.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,9 @@ pub enum StartError {
     /// Where snapshots go.
     #[error("checkpoint storage")]
     Storage(#[source] SnapshotError),
+    /// The savepoint that the pipeline was made of.
+    #[error("the plan that the state of this pipeline was made by cannot be read from its savepoint")]
+    Savepoint(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The Secret of the place where snapshots go.
     #[error("secret `{name}`")]
     StorageSecret {
@@ -252,6 +257,47 @@ fn variable(name: &str, key: &str) -> String {
     let letters =
         |c: char| if c.is_ascii_alphanumeric() || "<>".contains(c) { c.to_ascii_uppercase() } else { '_' };
     format!("WEIR_SECRET_{name}_{key}").chars().map(letters).collect()
+}
+
+/// A pipeline as a Job reaches it: no worker of it.
+pub struct Visit {
+    settings: Settings,
+    door: Door,
+    plan: Arc<Plan>,
+    identity: PipelineIdentity,
+}
+
+impl Visit {
+    /// Resolves the way to Kafka; nothing is asked yet.
+    pub fn new(plan: Arc<Plan>, identity: PipelineIdentity, reach: &Reach) -> Result<Self, StartError> {
+        let access = reach.access(&plan)?;
+        storage::check(&plan, &reach.secrets)?;
+        let mut settings = Settings::new(access.servers, "weir-savepoint", identity.group_id());
+        settings.security = access.security;
+        settings.transaction_timeout_ms = VISIT_TRANSACTION_MS;
+        let door = Door::new(reach.clone(), plan.clone(), settings.clone());
+        Ok(Self { settings, door, plan, identity })
+    }
+
+    /// A door to the log.
+    pub fn connect(&self, transactional_id: &str) -> Result<Io, IoError> {
+        Io::connect(&self.settings, transactional_id)
+    }
+
+    /// The store of the pipeline's snapshots.
+    pub fn snapshots(&self) -> Result<Box<dyn SnapshotStore>, StartError> {
+        snapshot_store(&self.plan, &self.identity, 0, &self.door)
+    }
+}
+
+/// How long the one transaction of a restore may take, in milliseconds; below what brokers allow by default.
+const VISIT_TRANSACTION_MS: u32 = 300_000;
+
+impl SecretsFrom {
+    /// The folder of a savepoint.
+    pub fn savepoint(&self, place: &SavepointPlace) -> Result<Box<dyn Folder>, PlaceError> {
+        savepoint_folder(place, self)
+    }
 }
 
 /// Starts a thread for each of these workers. `setup` says everything but the number of the worker; worker 0 reports to the

@@ -116,7 +116,7 @@ fn a_pipeline_that_was_suspended_before_it_did_anything_can_be_saved() {
 #[test]
 fn what_never_worked_has_nothing_to_save() {
     let world = World::new();
-    let subject = world.subject(&Pipeline::first(&plan("kept", "event.n >= 0")));
+    let subject = World::subject(&Pipeline::first(&plan("kept", "event.n >= 0")));
     let refused = Taker::begin(subject, world.log.connect("t")).err().unwrap();
     assert!(matches!(refused, SavepointError::NeverRan { .. }), "{refused}");
     assert!(!refused.is_permanent(), "it may begin to work");
@@ -151,7 +151,7 @@ fn saved() -> (World, MemoryStore, Destination) {
     world.rounds(300);
     world.stop();
     let (folder, _) = world.savepoint();
-    let destination = world.destination(&plan);
+    let destination = World::destination(&plan);
     (world, folder, destination)
 }
 

@@ -79,6 +79,24 @@ pub trait SnapshotStore: Send {
     fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError>;
 }
 
+impl SnapshotStore for Box<dyn SnapshotStore> {
+    fn put(&mut self, shard: &Shard, key: &str, bytes: &[u8]) -> Result<String, SnapshotError> {
+        self.as_mut().put(shard, key, bytes)
+    }
+
+    fn get(&mut self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        self.as_mut().get(name)
+    }
+
+    fn trim(&mut self, shard: &Shard, oldest: &str) -> Result<(), SnapshotError> {
+        self.as_mut().trim(shard, oldest)
+    }
+
+    fn list(&mut self, shard: &Shard) -> Result<Vec<String>, SnapshotError> {
+        self.as_mut().list(shard)
+    }
+}
+
 /// What an owner keeps under names of its own choice, such as a savepoint. Calls block until the object is durable.
 pub trait Folder: Send {
     /// Keeps an object under a name, in place of what was there. Parts of a name are separated by `/`.

@@ -8,15 +8,16 @@ use crate::http::{Served, control_routes, metrics_routes};
 use crate::pod::{Pod, Report};
 use crate::secrets::Secrets;
 use crate::worker::Setup;
-use crate::{clock, cluster, local, signal};
+use crate::{clock, cluster, local, savepoint, signal};
 use control::call::bounded_message;
 use control::generation::{
     FILE_VERSION, GenerationFile, POD_NAME_VARIABLE, Placement, Ports, SECRETS_DIRECTORY, Shape,
 };
+use control::savepoint::SavepointPlace;
 use control::status::Problem;
 use control::{Condition, Reason};
 use pipeline::manifest::SecretData;
-use pipeline::plan::Plan;
+use pipeline::plan::{Plan, from_yaml};
 use protocol::going_live::Promotion;
 use protocol::identity::{Generation, PipelineIdentity, WorkerIndex, Writer};
 use protocol::restore::Rewind;
@@ -98,6 +99,8 @@ struct Job {
     mounted: PathBuf,
     /// A Secret that is missing may be made later.
     waits: bool,
+    /// The savepoint that the pipeline was made of, as long as its state may be of the plan that stands there.
+    origin: Option<SavepointPlace>,
 }
 
 pub fn run(args: &Args) -> Exit {
@@ -137,12 +140,14 @@ pub fn run(args: &Args) -> Exit {
 /// pod says meanwhile what it lacks.
 fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     loop {
-        let error = match cluster::start(&job.setup, job.workers.clone(), 0, &job.reach, pod) {
-            Err(error @ (StartError::Secret { .. } | StartError::StorageSecret { .. }))
-                if job.waits && !pod.intents().stop =>
-            {
-                error
-            }
+        let setup = with_origin(job);
+        let started = setup.and_then(|setup| cluster::start(&setup, job.workers.clone(), 0, &job.reach, pod));
+        let error = match started {
+            Err(
+                error @ (StartError::Secret { .. }
+                | StartError::StorageSecret { .. }
+                | StartError::Savepoint(_)),
+            ) if job.waits && !pod.intents().stop => error,
             started => return started,
         };
         let message = bounded_message(crate::worker::chain(&error));
@@ -164,11 +169,42 @@ fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     }
 }
 
+/// What a process runs, with the plan of the savepoint that its pipeline was made of.
+fn with_origin(job: &Job) -> Result<Setup, StartError> {
+    let mut setup = job.setup.clone();
+    if let Some(origin) = &job.origin {
+        let plan = plan_of(origin, &job.reach.secrets).map_err(StartError::Savepoint)?;
+        if plan.hash() != setup.plan.hash() {
+            setup.earlier_plans.insert(plan.hash(), Arc::new(plan));
+        }
+    }
+    Ok(setup)
+}
+
+/// The plan that a savepoint was taken of.
+fn plan_of(
+    place: &SavepointPlace,
+    secrets: &SecretsFrom,
+) -> Result<Plan, Box<dyn std::error::Error + Send + Sync>> {
+    let (savepoint, _) = savepoint::open(secrets.savepoint(place)?.as_mut())?;
+    let plan = from_yaml(&savepoint.manifest).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    })?;
+    if plan.hash() == savepoint.plan {
+        Ok(plan)
+    } else {
+        let (found, wanted) = (plan.hash(), savepoint.plan);
+        Err(format!("its manifest makes plan {found} in this release, its state is of plan {wanted}").into())
+    }
+}
+
 /// A key may be missing, or what is there cannot be used.
 fn reason(error: &StartError) -> Reason {
     match error {
         StartError::Secret { source, .. } if source.missing_key().is_none() => Reason::ConfigInvalid,
         StartError::StorageSecret { source, .. } if !source.is_missing_key() => Reason::ConfigInvalid,
+        StartError::Savepoint(_) => Reason::StateIncompatible,
         _ => Reason::SecretKeyMissing,
     }
 }
@@ -221,7 +257,7 @@ fn by_hand(args: &Args) -> Result<Job, Exit> {
     };
     let reach = Reach { given: args.kafka.clone(), secrets };
     let waits = args.secrets.is_some();
-    Ok(Job { setup, workers: args.worker..args.worker + 1, file, reach, mounted, waits })
+    Ok(Job { setup, workers: args.worker..args.worker + 1, file, reach, mounted, waits, origin: None })
 }
 
 fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
@@ -268,7 +304,8 @@ fn from_generation(path: &Path, args: &Args) -> Result<Job, Exit> {
     };
     let secrets = SecretsFrom::Mounted(SECRETS_DIRECTORY.into());
     let reach = Reach { given: args.kafka.clone(), secrets };
-    Ok(Job { setup, workers, file, reach, mounted: SECRETS_DIRECTORY.into(), waits: true })
+    let origin = file.priors.iter().find_map(|old| old.restore.clone());
+    Ok(Job { setup, workers, file, reach, mounted: SECRETS_DIRECTORY.into(), waits: true, origin })
 }
 
 /// Reads the facts of a generation.

@@ -208,13 +208,13 @@ impl World {
         self.log.connect("broker").fence(&ids.collect::<Vec<_>>()).unwrap();
     }
 
-    pub fn subject(&self, pipeline: &Pipeline) -> Subject {
+    pub fn subject(pipeline: &Pipeline) -> Subject {
         let Setup { plan, identity, .. } = pipeline.setup.clone();
         Subject { plan, identity, manifest: "as it was".to_owned() }
     }
 
     pub fn taker(&self) -> Taker<Io> {
-        let subject = self.subject(self.now.as_ref().unwrap());
+        let subject = Self::subject(self.now.as_ref().unwrap());
         Taker::begin(subject, self.log.connect("savepoint")).unwrap()
     }
 
@@ -234,7 +234,7 @@ impl World {
         panic!("it waits: {:?}", taker.waits());
     }
 
-    pub fn destination(&self, plan: &Plan) -> Destination {
+    pub fn destination(plan: &Plan) -> Destination {
         let identity = PipelineIdentity {
             namespace: "elsewhere".to_owned(),
             pipeline: "again".to_owned(),
@@ -252,12 +252,12 @@ impl World {
     /// The pipeline that was saved, as a destination.
     pub fn of_itself(&self) -> Destination {
         let Setup { plan, identity, .. } = self.now.as_ref().unwrap().setup.clone();
-        Destination { identity, ..self.destination(&plan) }
+        Destination { identity, ..Self::destination(&plan) }
     }
 
     /// Another pipeline goes on from the savepoint, with this plan.
     pub fn restore(&mut self, plan: &Arc<Plan>, folder: &MemoryStore) -> Result<(), SavepointError> {
-        let destination = self.destination(plan);
+        let destination = Self::destination(plan);
         let store = MemoryStore::new();
         let writer = Writer { generation: destination.generation, worker: WorkerIndex(0) };
         let mut io = self.log.connect(&destination.identity.transactional_id(writer));

@@ -10,7 +10,7 @@
 use super::bytes::decode_blocks;
 use super::{SavedUnit, Savepoint, Unusable};
 use crate::block::{BlockEnvelope, Envelope};
-use crate::identity::{DrainId, Lineage, Owner, PipelineIdentity, PlacementHash, UnitId, WorkerIndex};
+use crate::identity::{DrainId, Lineage, Owner, PipelineIdentity, PlacementHash, UnitId};
 use crate::journal::record::{
     Claim, ClaimedInput, Commit, Cut, InputPartition, JournalRecord, Released, Renewal,
 };
@@ -39,7 +39,6 @@ pub struct Restoring<'a> {
     target: Target,
     /// As the pipeline was called that it was taken of.
     old: PipelineIdentity,
-    placement: PlacementHash,
 }
 
 /// The state of a unit as the new pipeline keeps it.
@@ -59,9 +58,7 @@ impl<'a> Restoring<'a> {
             pipeline: savepoint.pipeline.clone(),
             uid8: savepoint.uid8.clone(),
         };
-        let units: Vec<UnitId> = savepoint.units().map(|(unit, _)| unit).collect();
-        let placement = PlacementHash::of(units.iter().map(|unit| (unit, WorkerIndex(0))));
-        Self { savepoint, target, old, placement }
+        Self { savepoint, target, old }
     }
 
     /// Who writes.
@@ -192,7 +189,8 @@ impl<'a> Restoring<'a> {
         Claim {
             owner: self.target.owner,
             plan: self.savepoint.plan,
-            placement: self.placement,
+            // Nobody works by it: whoever comes next is another generation.
+            placement: PlacementHash::of([]),
             semantics: self.savepoint.semantics,
             lineage: self.lineage(),
             resume: None,
