@@ -6,10 +6,22 @@
 mod world;
 
 use connect::door::{KafkaIo, Partitioning};
-use connect::snapshot::{Folder, MemoryStore};
+use connect::snapshot::{FileStore, Folder, MemoryStore};
 use protocol::savepoint::{MANIFEST, Waits};
-use runtime::savepoint::{Destination, SavepointError, Taker, restore};
+use runtime::savepoint::{Complete, Destination, SavepointError, Taker, open, restore};
+use std::path::Path;
 use world::{Pipeline, World, plan};
+
+/// Objects of a savepoint without blocks.
+const ALL: [&str; 7] = [
+    MANIFEST,
+    "kept/0/state",
+    "kept/1/state",
+    "per-group/0/state",
+    "per-group/1/state",
+    "twice/0/state",
+    "twice/1/state",
+];
 
 #[test]
 fn a_pipeline_that_stood_still_goes_on_elsewhere_as_if_nothing_had_been() {
@@ -199,15 +211,7 @@ fn whatever_does_not_fit_is_refused_by_name() {
     assert_eq!(none.to_string(), "there is no complete savepoint");
     for (name, what) in [("kept/0/state", "the state of kept/0 in the savepoint"), (MANIFEST, "`manifest`")] {
         let mut damaged = MemoryStore::new();
-        for name in [
-            MANIFEST,
-            "kept/0/state",
-            "kept/1/state",
-            "per-group/0/state",
-            "per-group/1/state",
-            "twice/0/state",
-            "twice/1/state",
-        ] {
+        for name in ALL {
             let bytes = folder.clone().read(name).unwrap();
             damaged.write(name, &bytes).unwrap();
         }
@@ -242,4 +246,66 @@ fn records_that_are_gone_are_told() {
     io.delete_records(&[(world::at("in", 0), high)]).unwrap();
     let refused = restore(&destination, &mut io, &mut folder, &mut MemoryStore::new()).unwrap_err();
     assert!(matches!(refused, SavepointError::OutOfLog { .. }), "{refused}");
+}
+
+/// A savepoint that a release before has written. With `WRITE_SAVEPOINTS` in the environment this release writes it anew: once
+/// for each format.
+fn released(name: &str, write: impl FnOnce() -> (MemoryStore, Complete)) -> FileStore {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/savepoint/released");
+    let mut kept = FileStore::open(root, name).unwrap();
+    if std::env::var_os("WRITE_SAVEPOINTS").is_some() {
+        let (mut now, Complete { savepoint, .. }) = write();
+        let states = savepoint.units().filter_map(|(_, unit)| Some(&*unit.state.as_ref()?.key));
+        let blocks = savepoint.units().flat_map(|(_, unit)| &unit.blocks).map(|part| &*part.name);
+        for part in states.chain(blocks).chain([MANIFEST]) {
+            let bytes = Folder::read(&mut now, part).unwrap();
+            Folder::write(&mut kept, part, &bytes).unwrap();
+        }
+    }
+    kept
+}
+
+#[test]
+fn a_savepoint_of_the_first_release_that_had_them_is_restored() {
+    let plan = plan("kept", "event.n >= 0");
+    let mut world = World::new();
+    world.start(&plan);
+    world.feed(0, 0..23);
+    world.feed(1, 0..9);
+    world.rounds(400);
+    world.stop();
+    let mut kept = released("suspended-1", || world.savepoint());
+    world.restore_from(&plan, &mut kept).unwrap();
+    world.feed(0, 23..60);
+    world.feed(1, 9..60);
+    world.finish();
+    world.check_exactly_once("suspended");
+}
+
+#[test]
+fn a_savepoint_at_work_of_the_first_release_that_had_them_is_restored() {
+    let plan = plan("kept", "event.n >= 0");
+    let begun = || {
+        let mut world = World::new();
+        world.start(&plan);
+        world.feed_both(0..40);
+        world
+    };
+    let mut kept = released("at-work-1", || {
+        let mut all = (1..200).map(|moment| {
+            let mut world = begun();
+            world.rounds(moment);
+            world.taken_at_work()
+        });
+        all.find(|(_, taken)| taken.savepoint.has_blocks()).unwrap()
+    });
+    let (savepoint, _) = open(&mut kept).unwrap();
+    assert!(savepoint.has_blocks() && !savepoint.drained, "it holds what was between two units");
+    let mut world = begun();
+    world.rounds(500);
+    world.lose();
+    world.restore_from(&plan, &mut kept).unwrap();
+    world.feed_both(40..60);
+    world.finish();
+    world.check_at_least_once("at work");
 }

@@ -2,7 +2,7 @@
 
 use connect::door::{KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Io, Log, Settings};
-use connect::snapshot::{MemoryStore, Uploads};
+use connect::snapshot::{Folder, MemoryStore, Uploads};
 use control::call::DrainId as DrainName;
 use control::savepoint::{RESTORED_DRAIN, RESTORED_GENERATION};
 use control::status::UnitState;
@@ -234,6 +234,17 @@ impl World {
         panic!("it waits: {:?}", taker.waits());
     }
 
+    /// Of a pipeline that works on meanwhile.
+    pub fn taken_at_work(&mut self) -> (MemoryStore, Complete) {
+        let (mut taker, folder) = (self.taker(), MemoryStore::new());
+        loop {
+            self.round();
+            if let Some(taken) = self.step(&mut taker, &folder) {
+                return (folder, taken);
+            }
+        }
+    }
+
     pub fn destination(plan: &Plan) -> Destination {
         let identity = PipelineIdentity {
             namespace: "elsewhere".to_owned(),
@@ -257,11 +268,16 @@ impl World {
 
     /// Another pipeline goes on from the savepoint, with this plan.
     pub fn restore(&mut self, plan: &Arc<Plan>, folder: &MemoryStore) -> Result<(), SavepointError> {
+        self.restore_from(plan, &mut folder.clone())
+    }
+
+    /// As [`World::restore`], from a folder of any kind.
+    pub fn restore_from(&mut self, plan: &Arc<Plan>, folder: &mut dyn Folder) -> Result<(), SavepointError> {
         let destination = Self::destination(plan);
         let store = MemoryStore::new();
         let writer = Writer { generation: destination.generation, worker: WorkerIndex(0) };
         let mut io = self.log.connect(&destination.identity.transactional_id(writer));
-        restore(&destination, &mut io, &mut folder.clone(), &mut store.clone())?;
+        restore(&destination, &mut io, folder, &mut store.clone())?;
         let old = self.now.take().unwrap().setup.plan;
         let earlier = (old.hash() != plan.hash()).then(|| (old.hash(), old));
         let setup = Setup {
