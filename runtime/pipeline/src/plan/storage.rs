@@ -1,8 +1,22 @@
 //! Where snapshots go: what `checkpoint.storage` means. Values of Secrets stay references until the runtime reads them.
 
 use super::problems::{At, Problems};
-use crate::problem::ProblemKind;
-use crate::spec::CheckpointStorage;
+use crate::problem::{Problem, ProblemKind};
+use crate::spec::{CheckpointStorage, StreamSavepointSpec, wire};
+
+/// What is wrong with a StreamSavepoint for itself, whatever its pipeline is.
+pub fn check_savepoint(name: &str, spec: &StreamSavepointSpec) -> Vec<Problem> {
+    let at = At::spec_of("StreamSavepoint", name);
+    let mut problems = Problems::default();
+    if let Ok(value) = serde_json::to_value(spec) {
+        problems.add_mismatches(&at, wire::check(&value, wire::savepoint_schema(), at.path()));
+    }
+    if let Some(storage) = &spec.storage {
+        // What it means is of no interest here.
+        let _ = parse(storage, &at.field("storage"), &mut problems);
+    }
+    problems.into_found()
+}
 
 /// A place for snapshots that is no Kafka topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
