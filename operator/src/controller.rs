@@ -10,10 +10,10 @@ use crate::scaling::controller::{self as scaling, ScalingContext};
 use crate::serve::{self, Readiness};
 use crate::settings::Settings;
 use crate::window::WindowContext;
-use crate::{pipeline, pods, window};
+use crate::{pipeline, pods, savepoint, window};
 use control::Condition as Kind;
 use crds::condition::find;
-use crds::{ScalingPolicy, StreamPipeline, StreamWindow};
+use crds::{ScalingPolicy, StreamPipeline, StreamSavepoint, StreamWindow};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -37,6 +37,7 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 type Pipeline = DeserializeGuard<StreamPipeline>;
 type Window = DeserializeGuard<StreamWindow>;
 type Scaling = DeserializeGuard<ScalingPolicy>;
+type Savepoint = DeserializeGuard<StreamSavepoint>;
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +184,7 @@ async fn controllers(
             window_context,
         );
     let scaling = scaling_policies(context.clone(), term.clone(), stopped.clone());
+    let savepoints = savepoints(context.clone(), term.clone(), stopped.clone());
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
         // Nobody listens any more when everything has ended already.
@@ -197,7 +199,13 @@ async fn controllers(
             () = turned(stopped.clone()) => {}
         }
     };
-    tokio::join!(ends(pipelines, stopped.clone()), ends(windows, stopped.clone()), scaling, beside);
+    tokio::join!(
+        ends(pipelines, stopped.clone()),
+        ends(windows, stopped.clone()),
+        scaling,
+        savepoints,
+        beside
+    );
 }
 
 /// Policies are looked at by the clock, and when they or what they scale change.
@@ -220,6 +228,29 @@ async fn scaling_policies(context: Arc<Context>, term: Term, stopped: watch::Rec
             scaling_context,
         );
     ends(policies, stopped).await;
+}
+
+/// Savepoints are looked at when they, their Jobs or their pipelines change.
+async fn savepoints(context: Arc<Context>, term: Term, stopped: watch::Receiver<bool>) {
+    let ours = watcher::Config::default().labels(PIPELINE_LABEL);
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let savepoints =
+        Controller::new(api::<Savepoint>(&context), watcher::Config::default()).with_config(config);
+    let of_pipelines = savepoints.store();
+    let savepoints = savepoints
+        .owns(api::<Job>(&context), ours)
+        .watches(api::<Pipeline>(&context), watcher::Config::default(), move |pipeline| {
+            savepoints_of(&of_pipelines, &pipeline)
+        })
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("savepoints"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(term.clone(), savepoint::reconcile(object, context)),
+            savepoint::after_failure,
+            context.clone(),
+        );
+    ends(savepoints, stopped).await;
 }
 
 /// A reconcile of the operator that leads. Whoever does not lead leaves the object alone.
@@ -321,6 +352,24 @@ fn policies_of(store: &Store<Scaling>, pipeline: &Pipeline) -> Vec<ObjectRef<Sca
             && policy.0.as_ref().is_ok_and(|policy| policy.spec.scale_target_ref.name == name)
     };
     policies.iter().filter(scales).map(|policy| ObjectRef::from_obj(&**policy)).collect()
+}
+
+/// The savepoints of a pipeline that are not over.
+fn savepoints_of(store: &Store<Savepoint>, pipeline: &Pipeline) -> Vec<ObjectRef<Savepoint>> {
+    let (namespace, name) = (pipeline.namespace(), pipeline.name_any());
+    let savepoints = store.state();
+    let waits = |savepoint: &&Arc<Savepoint>| {
+        savepoint.namespace() == namespace
+            && savepoint.0.as_ref().is_ok_and(|savepoint| {
+                let status = savepoint.status.as_ref();
+                let over = status.is_some_and(|status| {
+                    status.manifest_hash.is_some()
+                        || status.failure.as_ref().is_some_and(|failure| failure.last)
+                });
+                savepoint.spec.pipeline_ref.name == name && !over
+            })
+    };
+    savepoints.iter().filter(waits).map(|savepoint| ObjectRef::from_obj(&**savepoint)).collect()
 }
 
 /// The windows that a pipeline refers to. A window that it no longer refers to learns that by the next change of it or

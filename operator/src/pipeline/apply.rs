@@ -72,7 +72,12 @@ impl Error {
 
 /// True when nothing can be made any more because the namespace is being deleted.
 pub fn namespace_goes(error: &Error) -> bool {
-    let Error::Apply { source: kube::Error::Api(status), .. } = error else { return false };
+    matches!(error, Error::Apply { source, .. } if is_of_a_namespace_that_goes(source))
+}
+
+/// True for the answer of an API server that makes nothing in a namespace that is being deleted.
+pub(crate) fn is_of_a_namespace_that_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
@@ -132,7 +137,7 @@ pub async fn apply(
 }
 
 /// Makes the API server refuse the patch when the object has changed since this version. A null would erase it.
-fn expect_version(patch: &mut Value, version: Option<String>) {
+pub(crate) fn expect_version(patch: &mut Value, version: Option<String>) {
     if let Some(version) = version {
         patch["metadata"]["resourceVersion"] = Value::String(version);
     }

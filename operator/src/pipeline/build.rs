@@ -7,6 +7,7 @@ mod affinity;
 mod network;
 mod pod;
 mod size;
+pub(crate) mod task;
 
 use super::observe::Observed;
 use super::plan::{Action, Decision, Intent};

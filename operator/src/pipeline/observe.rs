@@ -314,7 +314,7 @@ fn of_generation<'a, K: ResourceExt>(
 }
 
 /// What a ConfigMap of a generation says; none when somebody else wrote it.
-fn facts(map: &ConfigMap) -> Option<Facts> {
+pub(crate) fn facts(map: &ConfigMap) -> Option<Facts> {
     let text = map.data.as_ref()?.get(FILE_KEY)?;
     let file: GenerationFile = serde_saphyr::from_str(text).ok()?;
     let annotation = |name: &str| map.annotations().get(name).cloned();
