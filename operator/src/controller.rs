@@ -147,7 +147,7 @@ async fn controllers(
     let pipelines =
         Controller::new(api::<Pipeline>(&context), watcher::Config::default()).with_config(config.clone());
     let store = pipelines.store();
-    let (of_windows, of_maps) = (store.clone(), store.clone());
+    let (of_windows, of_maps, of_savepoints) = (store.clone(), store.clone(), store.clone());
     let in_office = term.clone();
     let pipelines = pipelines
         .owns(api::<StatefulSet>(&context), ours.clone())
@@ -158,6 +158,9 @@ async fn controllers(
         })
         .watches(api::<PartialObjectMeta<ConfigMap>>(&context), watcher::Config::default(), move |map| {
             users_of_map(&of_maps, &map)
+        })
+        .watches(api::<Savepoint>(&context), watcher::Config::default(), move |savepoint| {
+            users_of_savepoint(&of_savepoints, &savepoint)
         })
         .reconcile_all_on(term.begins())
         .trigger_backoff(backoff::Watches::of("pipelines"))
@@ -328,6 +331,15 @@ fn users_of_window(store: &Store<Pipeline>, window: &Window) -> Vec<ObjectRef<Pi
 fn users_of_map(store: &Store<Pipeline>, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Pipeline>> {
     users(store, map.namespace().as_deref(), |pipeline| {
         references::config_maps(&pipeline.spec).contains(&map.name_any())
+    })
+}
+
+/// The pipelines that wait for a savepoint to begin with.
+fn users_of_savepoint(store: &Store<Pipeline>, savepoint: &Savepoint) -> Vec<ObjectRef<Pipeline>> {
+    users(store, savepoint.namespace().as_deref(), |pipeline| {
+        let from = pipeline.spec.restore_from.as_ref().and_then(|from| from.savepoint_ref.as_ref());
+        let waits = pipeline.status.as_ref().is_none_or(|status| status.generation.is_none());
+        waits && from.is_some_and(|from| from.name == savepoint.name_any())
     })
 }
 

@@ -12,6 +12,8 @@
 pub mod apply;
 pub mod build;
 pub mod decide;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod observe;
 pub mod report;
 

@@ -185,6 +185,19 @@ impl Executor<'_> {
                 self.finalizers(other_finalizers(self.observed.pipeline.finalizers()), None).await?;
                 "release"
             }
+            Work::Restore(restoring) => {
+                self.put::<ServiceAccount>(restoring.service_account).await?;
+                if let Some(config_map) = restoring.config_map {
+                    self.put::<ConfigMap>(config_map).await?;
+                }
+                self.put::<Job>(restoring.job).await?;
+                "restore"
+            }
+            Work::ForgetRestore(name) => {
+                // It stays until its pod is gone: nobody writes any more when it is not there.
+                self.remove_with::<Job>("Job", name, &DeleteParams::foreground()).await?;
+                "forget"
+            }
             Work::Start(manifests) => {
                 // The objects are large, and most reconciles make none.
                 Box::pin(self.start(*manifests)).await?;
@@ -255,7 +268,19 @@ impl Executor<'_> {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        match self.api::<K>().delete(&name, &DeleteParams::background()).await {
+        self.remove_with::<K>(kind, name, &DeleteParams::background()).await
+    }
+
+    async fn remove_with<K>(
+        &self,
+        kind: &'static str,
+        name: String,
+        parameters: &DeleteParams,
+    ) -> Result<(), Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match self.api::<K>().delete(&name, parameters).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             Err(source) => Err(Error::Remove { kind, name, source }),

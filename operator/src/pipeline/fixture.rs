@@ -63,6 +63,8 @@ pub(crate) fn created() -> Observed {
         config_maps: BTreeMap::new(),
         generations: Vec::new(),
         cleanup: None,
+        savepoint: None,
+        restore: None,
     }
 }
 
@@ -102,6 +104,8 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
     for action in &decision.actions {
         match action {
             Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) | Action::Clean(_) => {}
+            Action::Restore => observed = with_restored_generation(observed),
+            Action::ForgetRestore => observed.restore = None,
             Action::Start(number) => {
                 let desired = desired(&observed).expect("valid");
                 observed = with_generation(observed, *number, &desired);
@@ -115,6 +119,21 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
         }
     }
     observed.pipeline.status = Some(status);
+    observed
+}
+
+/// The ConfigMap and the Job of a pipeline that begins with a savepoint.
+fn with_restored_generation(observed: Observed) -> Observed {
+    let desired = desired(&observed).expect("valid");
+    let place = match &desired.restore {
+        Some(super::validate::Restoration::From { place, .. }) => place.clone(),
+        other => unreachable!("{other:?} is no place"),
+    };
+    let mut observed = with_generation(observed, 1, &desired);
+    observed.restore = Some(crate::job::JobSeen::Running(None));
+    let generation = of(&mut observed, 1);
+    generation.replicas = None;
+    generation.facts.as_mut().expect("facts").file.restore = Some(place);
     observed
 }
 

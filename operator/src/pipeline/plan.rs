@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
+//!   (nothing) ──Restore──> Restoring ──────> Starting ──> Promoting ──> steady
 //!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady      (the same plan)
 //!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
 //!                                               └──Resume──> Promoting ──> rolled back
@@ -19,6 +20,7 @@ mod generation;
 mod handover;
 mod intent;
 mod probation;
+mod restore;
 mod steps;
 
 pub use intent::Intent;
@@ -80,6 +82,10 @@ pub enum Action {
     AddFinalizer,
     /// The pipeline may disappear.
     RemoveFinalizer,
+    /// The generation that stands for a savepoint, and the Job that makes the journals of it.
+    Restore,
+    /// This Job goes, so that another one can be made.
+    ForgetRestore,
     /// Everything that the pods of this generation need, and its StatefulSet.
     Start(u64),
     /// The StatefulSet of this generation gets this many pods.
@@ -100,6 +106,8 @@ impl Action {
         match self {
             Self::AddFinalizer => "protect",
             Self::RemoveFinalizer => "release",
+            Self::Restore => "restore",
+            Self::ForgetRestore => "forget",
             Self::Start(_) => "start",
             Self::Resize(..) => "resize",
             Self::Remove(_) => "remove",
@@ -117,6 +125,8 @@ impl Action {
 pub enum Phase {
     /// The spec has a problem; what runs goes on.
     Invalid,
+    /// It begins with a savepoint that is not ready yet.
+    Waiting,
     /// No pod runs, as asked.
     Suspended,
     /// The wanted generation was told to work, and nothing is being changed.
@@ -160,6 +170,7 @@ fn look_again(phase: Phase) -> Duration {
     match phase {
         Phase::Changing | Phase::Deleting => Duration::from_secs(1),
         Phase::Steady | Phase::RolledBack => Duration::from_secs(5),
+        Phase::Waiting => Duration::from_secs(10),
         Phase::Invalid => Duration::from_secs(30),
         Phase::Suspended => Duration::from_mins(5),
     }
@@ -201,6 +212,9 @@ impl Planner<'_> {
             if desired.suspend {
                 return Phase::Suspended;
             }
+            if let Some(phase) = self.begin_restored(desired) {
+                return phase;
+            }
             self.begin(TransitionKind::Start, TransitionStep::Starting);
             self.next_generation(desired);
             return self.start();
@@ -232,6 +246,7 @@ impl Planner<'_> {
 
     fn go_on_with(&mut self, step: TransitionStep) -> Phase {
         match step {
+            TransitionStep::Restoring => self.restore(),
             TransitionStep::StandingBy => self.stand_by(),
             TransitionStep::Draining => self.drain(),
             TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
@@ -275,7 +290,9 @@ impl Planner<'_> {
         let seconds = match step {
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
-            TransitionStep::StandingBy | TransitionStep::Starting => START_SECONDS,
+            TransitionStep::Restoring | TransitionStep::StandingBy | TransitionStep::Starting => {
+                START_SECONDS
+            }
             // Behind the Claims there may be much to be processed again.
             TransitionStep::Promoting if self.kind() == Some(TransitionKind::Rollback) => START_SECONDS,
             TransitionStep::Promoting => PROMOTE_SECONDS,

@@ -6,6 +6,7 @@ mod event_time;
 mod events;
 mod numbers;
 mod problems;
+mod restoring;
 mod verdicts;
 
 pub use counted::Counted;

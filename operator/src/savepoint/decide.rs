@@ -7,7 +7,7 @@ use super::build::folder;
 use super::observe::{Observed, PipelineSeen};
 use crate::job::JobSeen;
 use ::pipeline::plan::check_savepoint;
-use ::pipeline::spec::{CheckpointStorage, DeletionPolicy};
+use ::pipeline::spec::{CheckpointStorage, DeletionPolicy, StreamSavepointSpec};
 use control::Reason;
 use control::call::bounded_message;
 use control::savepoint::{Failed, JobResult, Taken};
@@ -118,13 +118,11 @@ impl Decider<'_> {
 
     /// Nothing was tried yet: can it be?
     fn begin(&mut self) -> Next {
-        let savepoint = &self.observed.savepoint;
-        let problems = check_savepoint(&savepoint.name_any(), &savepoint.spec);
-        if !problems.is_empty() {
-            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return refused(Reason::ConfigInvalid, texts.join("\n"));
+        let storage = self.observed.savepoint.spec.storage.clone();
+        match storage.and_then(|storage| problems_of(storage, self.observed)) {
+            Some(message) => refused(Reason::ConfigInvalid, message),
+            None => self.attempt(1),
         }
-        self.attempt(1)
     }
 
     /// The Job of the present attempt is there, will be, or has ended.
@@ -250,7 +248,13 @@ impl Decider<'_> {
             return Err(refused(Reason::ConfigInvalid, message));
         };
         let CheckpointStorage { uri, secret_ref, endpoint, region } = storage;
-        self.status.uri = Some(folder(uri, &self.observed.savepoint));
+        let uri = folder(uri, &self.observed.savepoint);
+        // Whoever restores it writes this address, which has to be one.
+        let problems = problems_of(CheckpointStorage { uri: uri.clone(), ..storage.clone() }, self.observed);
+        if let Some(message) = problems {
+            return Err(refused(Reason::ConfigInvalid, message));
+        }
+        self.status.uri = Some(uri);
         self.status.secret = secret_ref.as_ref().map(|secret| secret.name.clone());
         self.status.endpoint.clone_from(endpoint);
         self.status.region.clone_from(region);
@@ -310,6 +314,13 @@ impl Decider<'_> {
         self.left = true;
         self.actions.push(Action::RemoveFinalizer);
     }
+}
+
+fn problems_of(storage: CheckpointStorage, observed: &Observed) -> Option<String> {
+    let spec = StreamSavepointSpec { storage: Some(storage), ..observed.savepoint.spec.clone() };
+    let problems = check_savepoint(&observed.savepoint.name_any(), &spec);
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
 fn waits(for_what: &str) -> Next {

@@ -1,115 +1,19 @@
 //! Walks of a savepoint through its life, and what its Jobs are made of.
 
-use super::decide::{Action, Course, Decision, decide, size};
+use super::decide::{Action, Course, decide, size};
+use super::fixture::{after, asked, deleted, deletes, ended, running, seen, storage, taken, walk};
 use super::observe::{Observed, PipelineSeen};
-use super::{FINALIZER, TRIGGER_LABEL, build, report};
-use crate::job::{End, JobSeen};
-use crate::pipeline::fixture::{created, edited, live, noon, recreate, settings};
-use ::pipeline::spec::{Checkpoint, CheckpointStorage, NameRef};
-use control::savepoint::{JobResult, Taken};
+use super::{TRIGGER_LABEL, build, report};
+use crate::job::JobSeen;
+use crate::pipeline::fixture::{created, edited, live, noon, settings};
+use ::pipeline::spec::CheckpointStorage;
+use control::savepoint::JobResult;
 use control::{Condition as Kind, Reason};
-use crds::StreamSavepoint;
 use crds::condition::find;
 use crds::savepoint::Trigger;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
-
-const SAVEPOINT: &str = "
-apiVersion: weir.dev/v1alpha1
-kind: StreamSavepoint
-metadata:
-  name: before-the-change
-  namespace: shop
-  uid: 5a6b7c8d-0000-4000-8000-000000000000
-  generation: 1
-  resourceVersion: '7'
-spec:
-  pipelineRef: {name: clicks}
-";
-
-fn storage() -> CheckpointStorage {
-    CheckpointStorage {
-        uri: "s3://state/weir/".to_owned(),
-        secret_ref: Some(NameRef { name: "bucket".to_owned() }),
-        endpoint: Some("https://minio:9000".to_owned()),
-        region: None,
-    }
-}
-
-/// The reference pipeline, which runs and keeps its snapshots in a bucket.
-fn running() -> crate::pipeline::observe::Observed {
-    live(
-        edited(recreate(created()), |pipeline| {
-            pipeline.spec.checkpoint = Some(Checkpoint { interval: None, storage: Some(storage()) });
-        }),
-        1,
-    )
-}
-
-fn seen(pipeline: &crate::pipeline::observe::Observed) -> PipelineSeen {
-    let generation = pipeline.status().generation;
-    PipelineSeen::Here {
-        pipeline: Box::new(pipeline.pipeline.clone()),
-        facts: generation.and_then(|number| pipeline.facts(number)).cloned().map(Box::new),
-    }
-}
-
-fn asked() -> Observed {
-    let savepoint: StreamSavepoint = serde_saphyr::from_str(SAVEPOINT).expect("a savepoint");
-    Observed { now: noon(), savepoint, pipeline: seen(&running()), take: None, delete: None }
-}
-
-fn deletes(mut observed: Observed) -> Observed {
-    observed.savepoint.spec.deletion_policy = Some(::pipeline::spec::DeletionPolicy::Delete);
-    observed
-}
-
-fn deleted(mut observed: Observed) -> Observed {
-    observed.savepoint.metadata.deletion_timestamp = Some(Time(observed.now));
-    observed
-}
-
-fn after(mut observed: Observed, seconds: i64) -> Observed {
-    observed.now = observed.now.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
-    observed
-}
-
-/// One look: decided, the status written, and the actions carried out.
-fn walk(mut observed: Observed) -> (Observed, Decision) {
-    let decision = decide(&observed);
-    let status = report::status(&observed, &decision);
-    for action in &decision.actions {
-        let finalizers = &mut observed.savepoint.metadata.finalizers;
-        match action {
-            Action::AddFinalizer => *finalizers = Some(vec![FINALIZER.to_owned()]),
-            Action::RemoveFinalizer => *finalizers = None,
-            Action::Take => observed.take = Some(JobSeen::Running(None)),
-            Action::ForgetTake => observed.take = None,
-            Action::Delete => observed.delete = Some(JobSeen::Running(None)),
-            Action::ForgetDelete => observed.delete = None,
-        }
-    }
-    observed.savepoint.status = Some(status);
-    (observed, decision)
-}
-
-fn ended(said: Result<JobResult, &str>) -> Option<JobSeen> {
-    Some(JobSeen::Ended(End { at: None, said: said.map_err(str::to_owned) }))
-}
-
-fn taken() -> JobResult {
-    JobResult::Taken(Taken {
-        manifest_hash: "0a".repeat(16),
-        bytes: 1_288_490_189,
-        units: 12,
-        plan_hash: "0b".repeat(16),
-        generation: 1,
-        taken_at_ms: noon().as_millisecond(),
-        drained: false,
-    })
-}
 
 fn ready(observed: &Observed) -> (String, String, String) {
     let status = observed.status();

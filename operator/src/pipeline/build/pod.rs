@@ -2,8 +2,9 @@
 //! standard of pod security: not root, nothing writable but /tmp, no capability, no token.
 
 use super::task::Task;
-use super::{Error, affinity, cleanup_name, labels, metadata, shared_name, size};
+use super::{Error, affinity, cleanup_name, labels, metadata, restore, shared_name, size};
 use crate::pipeline::observe::Observed;
+use crate::pipeline::plan::Intent;
 use crate::pipeline::validate::Desired;
 use crate::pipeline::{GENERATION_LABEL, references};
 use crate::settings::Settings;
@@ -38,7 +39,7 @@ const FILE_DIRECTORY: &str = "/etc/weir";
 pub(super) fn template(
     observed: &Observed,
     desired: &Desired,
-    number: u64,
+    (number, intent): (u64, &Intent),
     settings: &Settings,
 ) -> PodTemplateSpec {
     let name = observed.name();
@@ -46,7 +47,9 @@ pub(super) fn template(
     let mut pod_labels = spec.pod_labels.clone();
     pod_labels.extend(labels(&name));
     pod_labels.insert(GENERATION_LABEL.to_owned(), number.to_string());
-    let mut pod = pod_spec(&name, Some(number), &desired.image, &desired.secrets, settings);
+    let mut secrets = desired.secrets.clone();
+    secrets.extend(restore::secrets(observed, number, intent));
+    let mut pod = pod_spec(&name, Some(number), &desired.image, &secrets, settings);
     pod.image_pull_secrets = pull_secrets(spec);
     place(&mut pod, spec, &pod_labels);
     for container in &mut pod.containers {

@@ -3,6 +3,7 @@
 use super::{Action, Note, Phase, Planner};
 use crate::pipeline::FINALIZER;
 use crate::pipeline::observe::Cleanup;
+use control::savepoint::RESTORED_GENERATION;
 use crds::pipeline::{TransitionKind, TransitionStep};
 use kube::ResourceExt;
 
@@ -14,6 +15,13 @@ impl Planner<'_> {
         self.adopt();
         if self.kind() != Some(TransitionKind::Delete) {
             self.begin(TransitionKind::Delete, TransitionStep::Removing);
+        }
+        if self.stops_restoring() {
+            return Phase::Deleting;
+        }
+        // Journals may have been made of a savepoint: they are deleted by what the Job knew of the pipeline.
+        if self.intent.generation.is_none() && self.observed.facts(RESTORED_GENERATION).is_some() {
+            self.intent.generation = Some(RESTORED_GENERATION);
         }
         let step = self.intent.transition.as_ref().map(|transition| transition.step);
         match step {

@@ -124,7 +124,8 @@ impl Planner<'_> {
         }
         self.enter(TransitionStep::Promoting);
         self.intent.promoted = true;
-        let drained = self.intent.drained.take();
+        // The drain of another generation is none that this one would resume.
+        let drained = self.intent.drained.take().filter(|drained| drained.generation == number);
         if let Some(transition) = self.intent.transition.as_mut() {
             transition.drain = drained.map(|drained| drained.id);
         }

@@ -1,6 +1,7 @@
 //! The decisions over a table of situations, and walks through whole transitions.
 
 mod handover;
+mod restore;
 mod rollback;
 
 use super::{Action, Phase};

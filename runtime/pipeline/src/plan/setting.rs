@@ -1,7 +1,7 @@
 //! Settings of the whole pipeline: defaults filled in, bounds checked.
 
 use super::problems::{At, Problems};
-use super::storage::parse;
+use super::storage::{check_restore, parse};
 use super::{Guarantee, Settings, StartFrom};
 use crate::problem::ProblemKind;
 use crate::spec::defaults::{self, DurationSetting, NumberSetting};
@@ -14,6 +14,9 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
     let storage = checkpoint.and_then(|checkpoint| checkpoint.storage.as_ref());
     if spec.size.is_some() && spec.resources.is_some() {
         problems.add(ProblemKind::Union, &at.field("resources"), "`size` and `resources` exclude each other");
+    }
+    if let Some(from) = &spec.restore_from {
+        check_restore(from, &at.field("restoreFrom"), problems);
     }
     Settings {
         replicas: number(spec.replicas, defaults::REPLICAS, at, problems).unwrap_or(1),

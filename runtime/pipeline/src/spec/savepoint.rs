@@ -1,5 +1,6 @@
-//! Savepoints: the kind `StreamSavepoint`.
+//! Savepoints: the kind `StreamSavepoint`, and how a pipeline begins with one.
 
+use super::delivery::{ENDPOINT, REGION};
 use super::{CheckpointStorage, NameRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,4 +31,55 @@ pub enum DeletionPolicy {
     Retain,
     /// The saved state is deleted too.
     Delete,
+}
+
+/// The saved state that a new pipeline begins with: a StreamSavepoint of its namespace, or an address where one is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.savepointRef) != has(self.uri)", "message": "set exactly one of savepointRef and uri"},
+    {"rule": "has(self.uri) || !(has(self.secretRef) || has(self.endpoint) || has(self.region))",
+     "message": "secretRef, endpoint and region are for uri; a StreamSavepoint knows its own"},
+    {"rule": "!has(self.uri) || self.uri.matches('^(file:///.|(s3|gs|az)://[a-z0-9])')",
+     "message": "uri is s3://bucket/folder, gs://bucket/folder, az://container/folder or file:///folder"},
+    {"rule": "!has(self.uri) || !self.uri.matches('[?#@]')",
+     "message": "uri has no query, no fragment and no credentials; credentials are in the Secret of secretRef"},
+    {"rule": "!has(self.secretRef) || !has(self.uri) || !self.uri.startsWith('file:')", "message": "a directory has no secretRef"},
+    {"rule": "!has(self.endpoint) || !has(self.uri) || self.uri.startsWith('s3:') || self.uri.startsWith('az:')",
+     "message": "endpoint is for s3 and az"},
+    {"rule": "!has(self.region) || !has(self.uri) || self.uri.startsWith('s3:')", "message": "region is for s3"}
+]))]
+pub struct RestoreFrom {
+    /// The StreamSavepoint of the same namespace; the pipeline waits until it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub savepoint_ref: Option<NameRef>,
+    /// The folder of the saved state, as `status.uri` of its StreamSavepoint says it: for a savepoint of another namespace
+    /// or of another cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 6, max = 2048))]
+    pub uri: Option<String>,
+    /// A Secret of the same namespace with the credentials for `uri`, with the keys of that of `checkpoint.storage`. Without it
+    /// the pods use what their environment gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<NameRef>,
+    /// Address of an object store that is not the one of the cloud, for `uri`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 512), pattern(ENDPOINT))]
+    pub endpoint: Option<String>,
+    /// Region of the bucket of `uri`, for `s3`; the default is `AWS_REGION` of the Secret or of the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), pattern(REGION))]
+    pub region: Option<String>,
+}
+
+impl RestoreFrom {
+    /// The folder in the words of a storage, where it is given by its address.
+    pub fn storage(&self) -> Option<CheckpointStorage> {
+        Some(CheckpointStorage {
+            uri: self.uri.clone()?,
+            secret_ref: self.secret_ref.clone(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+        })
+    }
 }
