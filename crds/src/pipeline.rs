@@ -227,6 +227,8 @@ pub enum TransitionStep {
     Starting,
     /// The new pods take over.
     Promoting,
+    /// The state of a pipeline that is deleted is kept in a StreamSavepoint.
+    Saving,
     /// Internal topics are deleted.
     Cleaning,
 }

@@ -160,7 +160,7 @@ async fn controllers(
             users_of_map(&of_maps, &map)
         })
         .watches(api::<Savepoint>(&context), watcher::Config::default(), move |savepoint| {
-            users_of_savepoint(&of_savepoints, &savepoint)
+            ended_by(&savepoint).into_iter().chain(users_of_savepoint(&of_savepoints, &savepoint))
         })
         .reconcile_all_on(term.begins())
         .trigger_backoff(backoff::Watches::of("pipelines"))
@@ -332,6 +332,12 @@ fn users_of_map(store: &Store<Pipeline>, map: &PartialObjectMeta<ConfigMap>) -> 
     users(store, map.namespace().as_deref(), |pipeline| {
         references::config_maps(&pipeline.spec).contains(&map.name_any())
     })
+}
+
+/// The pipeline that waits for a savepoint to end with.
+fn ended_by(savepoint: &Savepoint) -> Option<ObjectRef<Pipeline>> {
+    let trigger = savepoint.labels().get(savepoint::TRIGGER_LABEL)?;
+    (trigger == "Termination").then(|| labelled(savepoint)).flatten()
 }
 
 /// The pipelines that wait for a savepoint to begin with.

@@ -7,7 +7,7 @@ use super::plan::Intent;
 use super::report::merge_patch;
 use super::{FINALIZER, other_finalizers};
 use crate::context::{Context, FIELD_MANAGER};
-use crds::StreamPipeline;
+use crds::{StreamPipeline, StreamSavepoint};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -216,6 +216,10 @@ impl Executor<'_> {
             Work::Tell(addresses, instruction) => {
                 self.context.pods.tell(&addresses, &instruction).await;
                 "tell"
+            }
+            Work::Save(savepoint) => {
+                self.put::<StreamSavepoint>(*savepoint).await?;
+                "save"
             }
             Work::Clean(job) => {
                 self.put::<Job>(*job).await?;

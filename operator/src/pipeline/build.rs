@@ -4,6 +4,7 @@
 //! ServiceAccount, the headless Service and the Job that deletes internal topics.
 
 mod affinity;
+mod last;
 mod network;
 mod pod;
 mod restore;
@@ -19,8 +20,8 @@ use crate::settings::Settings;
 use control::GenerationFile;
 use control::generation::{FILE_KEY, FILE_VERSION, Placement, Ports, PriorGeneration, Shape, stateful_set};
 use control::savepoint::{RESTORED_GENERATION, SavepointPlace};
-use crds::StreamPipeline;
 use crds::pipeline::Prior;
+use crds::{StreamPipeline, StreamSavepoint};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
@@ -54,6 +55,8 @@ pub enum Work {
     Remove(String),
     /// See [`Action::Tell`].
     Tell(Vec<Address>, Instruction),
+    /// See [`Action::Save`].
+    Save(Box<StreamSavepoint>),
     /// See [`Action::Clean`].
     Clean(Box<Job>),
     /// See [`Action::Forget`]: name of the ConfigMap.
@@ -120,6 +123,11 @@ pub fn restore_name(pipeline: &str) -> String {
     format!("{pipeline}-weir-restore")
 }
 
+/// Name of the StreamSavepoint that keeps the state of this very pipeline when it is deleted.
+pub fn last_name(pipeline: &StreamPipeline) -> String {
+    format!("{}-final-{}", pipeline.name_any(), uid8(pipeline).unwrap_or_default())
+}
+
 /// Labels that every object of a pipeline has.
 pub fn labels(pipeline: &str) -> BTreeMap<String, String> {
     let pairs = [
@@ -161,6 +169,7 @@ pub fn build(
             Action::Resize(number, replicas) => Work::Resize(stateful_set(&name, *number), *replicas),
             Action::Remove(number) => Work::Remove(stateful_set(&name, *number)),
             Action::Tell(number, instruction) => Work::Tell(addresses(number), instruction.clone()),
+            Action::Save => Work::Save(Box::new(last::savepoint(&observed.pipeline)?)),
             Action::Clean(number) => Work::Clean(Box::new(pod::cleanup_job(observed, *number, settings)?)),
             Action::Forget(number) => Work::Forget(stateful_set(&name, *number)),
         })

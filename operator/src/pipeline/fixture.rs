@@ -63,6 +63,7 @@ pub(crate) fn created() -> Observed {
         config_maps: BTreeMap::new(),
         generations: Vec::new(),
         cleanup: None,
+        last: None,
         savepoint: None,
         restore: None,
     }
@@ -103,7 +104,9 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
     decision.intent.write(&mut status);
     for action in &decision.actions {
         match action {
-            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) | Action::Clean(_) => {}
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) => {}
+            Action::Clean(_) => {}
+            Action::Save => observed.last = Some(super::observe::SavepointSeen::Here(Box::default())),
             Action::Restore => observed = with_restored_generation(observed),
             Action::ForgetRestore => observed.restore = None,
             Action::Start(number) => {

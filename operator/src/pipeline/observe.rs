@@ -10,7 +10,7 @@ use super::{
 };
 use crate::context::{Context, with_causes};
 use crate::job::{self, JobSeen};
-use ::pipeline::spec::StreamWindowSpec;
+use ::pipeline::spec::{StreamWindowSpec, TerminationPolicy};
 use control::GenerationFile;
 use control::generation::FILE_KEY;
 use control::savepoint::RESTORED_GENERATION;
@@ -46,13 +46,15 @@ pub struct Observed {
     pub generations: Vec<Generation>,
     /// The Job that deletes internal topics.
     pub cleanup: Option<Cleanup>,
+    /// The StreamSavepoint that keeps the state of a pipeline that is deleted; none for every other one.
+    pub last: Option<SavepointSeen>,
     /// The StreamSavepoint that a new pipeline begins with; none when it names none, or has begun.
     pub savepoint: Option<SavepointSeen>,
     /// The Job that makes the journals of a new pipeline of a savepoint.
     pub restore: Option<JobSeen>,
 }
 
-/// What is seen of the StreamSavepoint that a pipeline begins with.
+/// What is seen of a StreamSavepoint.
 #[derive(Clone, Debug)]
 pub enum SavepointSeen {
     /// There is none.
@@ -137,7 +139,7 @@ pub enum Error {
     /// A Job of the pipeline.
     #[error("failed to read Job {0}")]
     Job(String, #[source] kube::Error),
-    /// The savepoint that the pipeline begins with.
+    /// A savepoint.
     #[error("failed to read StreamSavepoint {0}")]
     Savepoint(String, #[source] kube::Error),
 }
@@ -201,8 +203,12 @@ pub async fn observe(cached: &DeserializeGuard<StreamPipeline>, context: &Contex
         Some(savepoint) => Some(reader.savepoint(&savepoint.name).await?),
         None => None,
     };
+    let keeps = pipeline.metadata.deletion_timestamp.is_some()
+        && pipeline.spec.termination_policy == Some(TerminationPolicy::Savepoint);
+    let last = if keeps { Some(reader.savepoint(&super::build::last_name(&pipeline)).await?) } else { None };
     Ok(Outcome::Seen(Box::new(Observed {
         now: Timestamp::now(),
+        last,
         savepoint,
         restore,
         pipeline,

@@ -10,6 +10,7 @@
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
+//!   any ─────Delete──────────> Draining ──> Removing ──> Saving ──> Cleaning ──> gone   (terminationPolicy: Savepoint)
 //! ```
 //!
 //! The intent is written to the status before any action is carried out. Every action is idempotent, so a look that
@@ -48,6 +49,8 @@ const CUT_SECONDS: i64 = 600;
 const CLAIM_SECONDS: i64 = 15;
 /// How long pods may take to disappear.
 const REMOVE_SECONDS: i64 = 120;
+/// How long it may take to keep the state of a pipeline that is deleted.
+const SAVE_SECONDS: i64 = 1_200;
 /// How long the Job that deletes internal topics may take.
 const CLEAN_SECONDS: i64 = 120;
 /// ConfigMaps of past generations that are kept.
@@ -94,6 +97,8 @@ pub enum Action {
     Remove(u64),
     /// The pods of this generation are told.
     Tell(u64, Instruction),
+    /// The StreamSavepoint that keeps the state of a pipeline that is deleted.
+    Save,
     /// The Job that deletes the internal topics, by the facts of this generation.
     Clean(u64),
     /// The ConfigMap of this past generation goes.
@@ -114,6 +119,7 @@ impl Action {
             Self::Tell(_, Instruction::Promote(_)) => "promote",
             Self::Tell(_, Instruction::Drain(_)) => "drain",
             Self::Tell(_, Instruction::Resume(_)) => "resume",
+            Self::Save => "save",
             Self::Clean(_) => "clean",
             Self::Forget(_) => "forget",
         }
@@ -156,13 +162,13 @@ pub fn plan(observed: &Observed, desired: &Result<Desired, Invalid>) -> Decision
         note: None,
     };
     let phase = if observed.deleting() { planner.delete() } else { planner.go_on() };
-    Decision {
-        intent: planner.intent,
-        actions: planner.actions,
-        phase,
-        look_again: look_again(phase),
-        note: planner.note,
-    }
+    let step = planner.intent.transition.as_ref().map(|transition| transition.step);
+    let look_again = match step {
+        // A savepoint that comes to its end wakes the operator.
+        Some(TransitionStep::Saving) => Duration::from_secs(10),
+        _ => look_again(phase),
+    };
+    Decision { intent: planner.intent, actions: planner.actions, phase, look_again, note: planner.note }
 }
 
 /// Watches wake the operator for everything but what only pods know, so that a look is needed for them only.
@@ -249,7 +255,7 @@ impl Planner<'_> {
             TransitionStep::Restoring => self.restore(),
             TransitionStep::StandingBy => self.stand_by(),
             TransitionStep::Draining => self.drain(),
-            TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
+            TransitionStep::Removing | TransitionStep::Saving | TransitionStep::Cleaning => self.remove(),
             TransitionStep::Starting => self.start(),
             TransitionStep::Promoting => self.promote(),
         }
@@ -288,6 +294,9 @@ impl Planner<'_> {
     fn enter(&mut self, step: TransitionStep) {
         let now = self.observed.now;
         let seconds = match step {
+            // Nothing waits for the end of a pipeline but whoever has deleted it.
+            TransitionStep::Draining if self.kind() == Some(TransitionKind::Delete) => CUT_SECONDS,
+            TransitionStep::Saving => SAVE_SECONDS,
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
             TransitionStep::Restoring | TransitionStep::StandingBy | TransitionStep::Starting => {

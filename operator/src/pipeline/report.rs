@@ -2,6 +2,7 @@
 //! events about what changed.
 
 mod counted;
+mod ending;
 mod event_time;
 mod events;
 mod numbers;

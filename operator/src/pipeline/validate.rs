@@ -188,6 +188,7 @@ fn without_pods(spec: &StreamPipelineSpec) -> StreamPipelineSpec {
         update_strategy: None,
         rollback_to: None,
         restore_from: None,
+        termination_policy: None,
         image: None,
         ..spec.clone()
     }

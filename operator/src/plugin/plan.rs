@@ -149,6 +149,7 @@ async fn look(
         None => None,
     };
     let observed = Observed {
+        last: None,
         savepoint,
         restore: None,
         now: Timestamp::now(),

@@ -218,9 +218,9 @@ impl Decider<'_> {
             return next;
         }
         let status = pipeline.status.clone().unwrap_or_default();
-        let changes = status.transition.is_some() && !(deleted && at_the_end);
-        let facts = self.observed.pipeline.facts();
-        let Some(facts) = facts.filter(|_| !changes && status.promoted == Some(true)) else {
+        // At its end the pipeline waits for nothing but this.
+        let stands = deleted || status.transition.is_none() && status.promoted == Some(true);
+        let Some(facts) = self.observed.pipeline.facts().filter(|_| stands) else {
             return waits(&format!("waits for StreamPipeline `{name}` to run or to be suspended"));
         };
         self.status.attempts = Some(number);

@@ -1,5 +1,6 @@
 //! The decisions over a table of situations, and walks through whole transitions.
 
+mod ending;
 mod handover;
 mod restore;
 mod rollback;

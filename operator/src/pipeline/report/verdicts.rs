@@ -1,7 +1,7 @@
 //! The conditions: what holds, why, and what it waits on.
 
 use super::problems::{Problem, problems};
-use super::{Facts, event_time, restoring};
+use super::{Facts, ending, event_time, restoring};
 use crate::pipeline::observe::PodSeen;
 use crate::pipeline::plan::Phase;
 use control::call::bounded_message;
@@ -40,11 +40,8 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
     let verdict = |holds: bool, reason, message: String| Verdict::new(Kind::Ready, holds, reason, message);
     let phase = facts.decision.phase;
     if phase == Phase::Deleting {
-        return verdict(
-            false,
-            Reason::Deploying,
-            format!("the pipeline is being deleted; {}", waits_on(facts, pods)),
-        );
+        let message = bounded_message(format!("the pipeline is being deleted; {}", waits_on(facts, pods)));
+        return verdict(false, ending::reason(facts, late(facts)), message);
     }
     if let Err(invalid) = facts.desired {
         return verdict(false, invalid.reason, with_what_runs(&invalid.message, facts, pods));
@@ -223,6 +220,7 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
             let next = Side::new(successor, next.unwrap_or_default(), wanted);
             between(transition.step, Side::new(number, pods, pods.len()), next)
         }
+        None if transition.step == TransitionStep::Saving => ending::waits_on(facts),
         None if transition.step == TransitionStep::Restoring => restoring::waits_on(facts),
         None => alone(transition.step, number, pods, wanted),
     };
@@ -233,7 +231,12 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         }
         _ => text,
     };
-    if late(facts) { bounded_message(format!("{text}; this takes longer than expected")) } else { text }
+    if !late(facts) {
+        return text;
+    }
+    let deleted = facts.decision.phase == Phase::Deleting && transition.step == TransitionStep::Draining;
+    let way_out = if deleted { ending::way_out(facts) } else { String::new() };
+    bounded_message(format!("{text}; this takes longer than expected{way_out}"))
 }
 
 /// One generation takes over from another that works.
@@ -283,7 +286,9 @@ fn alone(step: TransitionStep, number: u64, pods: &[PodSeen], wanted: usize) -> 
             ),
             _ => format!("waits for pods of generation {number} to take over: {}", side.named(&is_live)),
         },
-        TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
+        TransitionStep::Saving | TransitionStep::Cleaning => {
+            "waits for the Job that deletes the internal topics".to_owned()
+        }
     }
 }
 
@@ -326,7 +331,10 @@ fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     let asked = facts.decision.intent.rolled_back.as_ref().is_some_and(|back| back.asked);
     let refused = facts.desired.is_err() || phase == Phase::RolledBack && !asked;
     let restored = restoring::failed_for_good(facts).is_none();
-    !deleting && (refused || !restored || problems.iter().any(hopeless) || late(facts))
+    if deleting {
+        return ending::reason(facts, late(facts)) == Reason::SavepointFailed;
+    }
+    refused || !restored || problems.iter().any(hopeless) || late(facts)
 }
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {

@@ -5,7 +5,7 @@ use super::storage::{check_restore, parse};
 use super::{Guarantee, Settings, StartFrom};
 use crate::problem::ProblemKind;
 use crate::spec::defaults::{self, DurationSetting, NumberSetting};
-use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec};
+use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec, TerminationPolicy};
 
 pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Problems) -> Settings {
     let checkpoint = spec.checkpoint.as_ref();
@@ -17,6 +17,10 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
     }
     if let Some(from) = &spec.restore_from {
         check_restore(from, &at.field("restoreFrom"), problems);
+    }
+    if spec.termination_policy == Some(TerminationPolicy::Savepoint) && storage.is_none() {
+        let message = "`Savepoint` needs a place for the state; set `spec.checkpoint.storage`";
+        problems.add(ProblemKind::MissingField, &at.field("terminationPolicy"), message);
     }
     Settings {
         replicas: number(spec.replicas, defaults::REPLICAS, at, problems).unwrap_or(1),

@@ -83,3 +83,12 @@ impl RestoreFrom {
         })
     }
 }
+
+/// What becomes of the state of a pipeline that is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TerminationPolicy {
+    /// It is deleted with the pipeline.
+    Discard,
+    /// It is kept in a StreamSavepoint, and without one the pipeline does not go.
+    Savepoint,
+}

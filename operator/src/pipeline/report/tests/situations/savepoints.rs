@@ -2,16 +2,18 @@
 
 use super::{Situation, as_stored, look, situation};
 use crate::job::JobSeen;
-use crate::pipeline::fixture::{created, edited, noon, with_pods};
+use crate::pipeline::fixture::{created, edited, live, noon, with_pods};
 use crate::pipeline::observe::{Observed, SavepointSeen};
 use crate::savepoint::fixture::{after, asked, deleted, deletes, ended, taken as said, walk};
 use crate::savepoint::observe::{Observed as OfSavepoint, PipelineSeen};
 use crate::savepoint::{decide::decide, report};
-use ::pipeline::spec::{NameRef, RestoreFrom};
+use ::pipeline::spec::{Checkpoint, NameRef, RestoreFrom, TerminationPolicy};
 use control::Reason;
 use control::savepoint::{JobResult, Restored};
 use control::status::UnitState;
 use crds::StreamSavepointStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 
 /// A new pipeline that begins with a savepoint which is seen like this.
 fn beginning(seen: SavepointSeen) -> Observed {
@@ -98,5 +100,31 @@ pub(super) fn taken() -> Vec<Situation> {
         of_savepoint("a savepoint that is ready", with(ended(Ok(said())))),
         of_savepoint("a savepoint that was deleted", deleting.clone()),
         of_savepoint("a savepoint that was deleted, and whose store is gone", after(deleting, 300)),
+    ]
+}
+
+/// A pipeline that is deleted and whose state is kept.
+pub(super) fn ending() -> Vec<Situation> {
+    let keeping = edited(created(), |pipeline| {
+        let storage = serde_saphyr::from_str("{uri: 's3://state'}").expect("a storage");
+        pipeline.spec.checkpoint = Some(Checkpoint { interval: None, storage: Some(storage) });
+        pipeline.spec.termination_policy = Some(TerminationPolicy::Savepoint);
+    });
+    let deleted =
+        edited(live(keeping, 1), |pipeline| pipeline.metadata.deletion_timestamp = Some(Time(noon())));
+    let draining = with_pods(look(deleted), 1, UnitState::Released);
+    let mut late = draining.clone();
+    late.now = late.now.checked_add(SignedDuration::from_secs(601)).expect("in range");
+    let removed = look(with_pods(draining.clone(), 1, UnitState::Cut));
+    let saving = look(Observed { last: Some(SavepointSeen::Missing), ..removed });
+    let refused =
+        JobResult::failed(Some(Reason::AuthFailed), "s3://state: 403 AccessDenied".to_owned(), true);
+    let failed = walk(OfSavepoint { take: ended(Ok(refused)), ..walk(asked()).0 }).0.status();
+    let failed = Observed { last: Some(SavepointSeen::Here(Box::new(failed))), ..saving.clone() };
+    vec![
+        situation("deleted, and the pods finish first", draining),
+        situation("deleted, and the pods cannot finish", late),
+        situation("deleted, and its state is saved", saving),
+        situation("deleted, and its state cannot be saved", failed),
     ]
 }
