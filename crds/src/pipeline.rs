@@ -91,6 +91,9 @@ pub struct StreamPipelineStatus {
     /// The saved state that the pipeline began with; absent when it began without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<RestoredFrom>,
+    /// When a time of `spec.savepoints.schedule` was followed last, or the schedule was seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scheduled_savepoint: Option<Time>,
     /// Generations whose workers may still write the journals, newest first, back to the last one that was live with
     /// every unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -149,6 +152,7 @@ impl Default for StreamPipelineStatus {
             rolled_back: None,
             rollback_to: None,
             restored_from: None,
+            last_scheduled_savepoint: None,
             priors: Vec::new(),
             sinks: Vec::new(),
             lag: None,

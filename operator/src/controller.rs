@@ -188,6 +188,7 @@ async fn controllers(
         );
     let scaling = scaling_policies(context.clone(), term.clone(), stopped.clone());
     let savepoints = savepoints(context.clone(), term.clone(), stopped.clone());
+    let schedules = schedules(context.clone(), term.clone(), stopped.clone());
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
         // Nobody listens any more when everything has ended already.
@@ -207,6 +208,7 @@ async fn controllers(
         ends(windows, stopped.clone()),
         scaling,
         savepoints,
+        schedules,
         beside
     );
 }
@@ -254,6 +256,24 @@ async fn savepoints(context: Arc<Context>, term: Term, stopped: watch::Receiver<
             context.clone(),
         );
     ends(savepoints, stopped).await;
+}
+
+/// Schedules of savepoints are looked at by the clock, and when one of their savepoints is over.
+async fn schedules(context: Arc<Context>, term: Term, stopped: watch::Receiver<bool>) {
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let scheduled = watcher::Config::default().labels(&format!("{}=Schedule", savepoint::TRIGGER_LABEL));
+    let schedules = Controller::new(api::<Pipeline>(&context), watcher::Config::default())
+        .with_config(config)
+        .watches(api::<Savepoint>(&context), scheduled, |savepoint| labelled(&savepoint))
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("schedules"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(term.clone(), savepoint::schedule::reconcile(object, context)),
+            savepoint::schedule::after_failure,
+            context.clone(),
+        );
+    ends(schedules, stopped).await;
 }
 
 /// A reconcile of the operator that leads. Whoever does not lead leaves the object alone.
@@ -378,13 +398,9 @@ fn savepoints_of(store: &Store<Savepoint>, pipeline: &Pipeline) -> Vec<ObjectRef
     let savepoints = store.state();
     let waits = |savepoint: &&Arc<Savepoint>| {
         savepoint.namespace() == namespace
-            && savepoint.0.as_ref().is_ok_and(|savepoint| {
-                let status = savepoint.status.as_ref();
-                let over = status.is_some_and(|status| {
-                    status.manifest_hash.is_some()
-                        || status.failure.as_ref().is_some_and(|failure| failure.last)
-                });
-                savepoint.spec.pipeline_ref.name == name && !over
+            && savepoint.0.as_ref().is_ok_and(|object| {
+                let over = object.status.as_ref().is_some_and(savepoint::decide::is_over);
+                object.spec.pipeline_ref.name == name && !over
             })
     };
     savepoints.iter().filter(waits).map(|savepoint| ObjectRef::from_obj(&**savepoint)).collect()

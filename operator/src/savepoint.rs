@@ -16,6 +16,7 @@ pub mod decide;
 pub(crate) mod fixture;
 pub mod observe;
 pub mod report;
+pub mod schedule;
 
 use crate::context::{Context, with_causes};
 use crate::unreadable;

@@ -189,6 +189,7 @@ fn without_pods(spec: &StreamPipelineSpec) -> StreamPipelineSpec {
         rollback_to: None,
         restore_from: None,
         termination_policy: None,
+        savepoints: None,
         image: None,
         ..spec.clone()
     }

@@ -85,6 +85,11 @@ pub fn decide(observed: &Observed) -> Decision {
     Decision { status: decider.status, course, actions: decider.actions, look_again, left: decider.left }
 }
 
+/// Nothing will change any more.
+pub fn is_over(status: &StreamSavepointStatus) -> bool {
+    status.manifest_hash.is_some() || status.failure.as_ref().is_some_and(|failure| failure.last)
+}
+
 /// A decision in the making.
 struct Decider<'a> {
     observed: &'a Observed,

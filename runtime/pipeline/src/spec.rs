@@ -29,7 +29,7 @@ pub use pod::{
     ResourceAmounts, Resources, RollbackTo, Size, Toleration, TolerationOperator, TopologySpread,
     UpdateStrategy, UpdateType, WhenUnsatisfiable,
 };
-pub use savepoint::{DeletionPolicy, RestoreFrom, StreamSavepointSpec, TerminationPolicy};
+pub use savepoint::{DeletionPolicy, RestoreFrom, SavepointSchedule, StreamSavepointSpec, TerminationPolicy};
 pub use scaling::{
     AverageCount, HealthTarget, LagAge, ProcessingTarget, ScalingBehavior, ScalingMetric, ScalingPolicySpec,
     ScalingPreset, ScalingRules, ScalingSchedule, ScalingStep, ScalingStepType, SelectPolicy, Utilization,

@@ -4,6 +4,7 @@ use super::problems::{At, Problems};
 use super::storage::{check_restore, parse};
 use super::{Guarantee, Settings, StartFrom};
 use crate::problem::ProblemKind;
+use crate::scaling::Clock;
 use crate::spec::defaults::{self, DurationSetting, NumberSetting};
 use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec, TerminationPolicy};
 
@@ -21,6 +22,16 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
     if spec.termination_policy == Some(TerminationPolicy::Savepoint) && storage.is_none() {
         let message = "`Savepoint` needs a place for the state; set `spec.checkpoint.storage`";
         problems.add(ProblemKind::MissingField, &at.field("terminationPolicy"), message);
+    }
+    if let Some(savepoints) = &spec.savepoints {
+        let at = at.field("savepoints");
+        for (kind, field, message) in Clock::build(savepoints).err().unwrap_or_default() {
+            problems.add(kind, &at.field(field), message);
+        }
+        if storage.is_none() {
+            let message = "savepoints need a place for the state; set `spec.checkpoint.storage`";
+            problems.add(ProblemKind::MissingField, &at, message);
+        }
     }
     Settings {
         replicas: number(spec.replicas, defaults::REPLICAS, at, problems).unwrap_or(1),

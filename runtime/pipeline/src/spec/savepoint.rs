@@ -92,3 +92,22 @@ pub enum TerminationPolicy {
     /// It is kept in a StreamSavepoint, and without one the pipeline does not go.
     Savepoint,
 }
+
+/// Savepoints by the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SavepointSchedule {
+    /// When one is taken, as five fields of cron: minute, hour, day of the month, month, day of the week. `0 2 * * *` is two
+    /// o'clock every night. Times that were missed are made up for by one savepoint.
+    #[schemars(length(min = 9, max = 128))]
+    pub schedule: String,
+    /// The time zone of the schedule, such as `Europe/Berlin`; the default is `Etc/UTC`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// How many of them are kept, from 1 to 100; the default is 10. Older ones are deleted with what they hold; savepoints that
+    /// somebody else has created are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub history_limit: Option<i32>,
+}
