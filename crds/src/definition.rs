@@ -1,7 +1,7 @@
 //! The definition of a kind as the API server is told, and as YAML.
 
 use crate::schema::SchemaError;
-use crate::{GROUP, VERSION, pipeline, scaling, window};
+use crate::{GROUP, VERSION, pipeline, savepoint, scaling, window};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionNames,
     CustomResourceDefinitionSpec, CustomResourceDefinitionVersion, CustomResourceSubresourceScale,
@@ -94,8 +94,8 @@ pub enum DefinitionError {
 }
 
 /// All kinds.
-pub fn all() -> [&'static Definition; 3] {
-    [&pipeline::DEFINITION, &window::DEFINITION, &scaling::DEFINITION]
+pub fn all() -> [&'static Definition; 4] {
+    [&pipeline::DEFINITION, &window::DEFINITION, &scaling::DEFINITION, &savepoint::DEFINITION]
 }
 
 /// The definition as YAML, with a first line that says where it comes from.

@@ -11,11 +11,13 @@ pub mod page;
 pub mod pipeline;
 pub mod reference;
 mod schema;
+pub mod savepoint;
 pub mod scaling;
 pub mod window;
 
 pub use definition::{Definition, all, yaml};
 pub use pipeline::{StreamPipeline, StreamPipelineStatus};
+pub use savepoint::{StreamSavepoint, StreamSavepointStatus};
 pub use scaling::{ScalingPolicy, ScalingPolicyStatus};
 pub use window::{StreamWindow, StreamWindowStatus};
 

@@ -88,6 +88,12 @@ pub struct StreamPipelineStatus {
     /// The revision that `spec.rollbackTo` named when it was followed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<i64>,
+    /// The saved state that the pipeline began with; absent when it began without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<RestoredFrom>,
+    /// When a time of `spec.savepoints.schedule` was followed last, or the schedule was seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scheduled_savepoint: Option<Time>,
     /// Generations whose workers may still write the journals, newest first, back to the last one that was live with
     /// every unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,6 +151,8 @@ impl Default for StreamPipelineStatus {
             probation: None,
             rolled_back: None,
             rollback_to: None,
+            restored_from: None,
+            last_scheduled_savepoint: None,
             priors: Vec::new(),
             sinks: Vec::new(),
             lag: None,
@@ -189,6 +197,8 @@ pub struct Transition {
 pub enum TransitionKind {
     /// The first pods are started.
     Start,
+    /// The pipeline begins with the state of a savepoint; then the first pods are started.
+    Restore,
     /// The pods are replaced by those of the next generation, because what they run or how they are made has changed, or
     /// because the annotation `weir.dev/restartedAt` asks for it.
     Recreate,
@@ -209,6 +219,8 @@ pub enum TransitionKind {
 /// How far a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransitionStep {
+    /// A Job makes the journals of a new pipeline of a savepoint.
+    Restoring,
     /// New pods restore and follow while the old ones work.
     StandingBy,
     /// The pods finish their work and make their state durable.
@@ -219,6 +231,8 @@ pub enum TransitionStep {
     Starting,
     /// The new pods take over.
     Promoting,
+    /// The state of a pipeline that is deleted is kept in a StreamSavepoint.
+    Saving,
     /// Internal topics are deleted.
     Cleaning,
 }
@@ -272,6 +286,19 @@ pub struct RolledBack {
     pub hash: String,
     /// What did not work.
     pub message: String,
+}
+
+/// The saved state that a pipeline began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredFrom {
+    /// The folder that held it.
+    pub uri: String,
+    /// Identity of the saved state, as the StreamSavepoint says it; absent when only the folder was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<String>,
+    /// Hash of the plan that had made it, 32 hex digits.
+    pub plan_hash: String,
 }
 
 /// A generation before the newest.

@@ -16,7 +16,7 @@ pub struct Program {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Keeps the cluster as StreamPipeline, StreamWindow and ScalingPolicy objects say.
+    /// Keeps the cluster as StreamPipeline, StreamWindow, ScalingPolicy and StreamSavepoint objects say.
     Run(Settings),
     /// Takes the finalizer off every pipeline, before Weir is uninstalled. Pods go on.
     Release(release::Options),

@@ -10,10 +10,10 @@ use crate::scaling::controller::{self as scaling, ScalingContext};
 use crate::serve::{self, Readiness};
 use crate::settings::Settings;
 use crate::window::WindowContext;
-use crate::{pipeline, pods, window};
+use crate::{pipeline, pods, savepoint, window};
 use control::Condition as Kind;
 use crds::condition::find;
-use crds::{ScalingPolicy, StreamPipeline, StreamWindow};
+use crds::{ScalingPolicy, StreamPipeline, StreamSavepoint, StreamWindow};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -37,6 +37,7 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 type Pipeline = DeserializeGuard<StreamPipeline>;
 type Window = DeserializeGuard<StreamWindow>;
 type Scaling = DeserializeGuard<ScalingPolicy>;
+type Savepoint = DeserializeGuard<StreamSavepoint>;
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +147,7 @@ async fn controllers(
     let pipelines =
         Controller::new(api::<Pipeline>(&context), watcher::Config::default()).with_config(config.clone());
     let store = pipelines.store();
-    let (of_windows, of_maps) = (store.clone(), store.clone());
+    let (of_windows, of_maps, of_savepoints) = (store.clone(), store.clone(), store.clone());
     let in_office = term.clone();
     let pipelines = pipelines
         .owns(api::<StatefulSet>(&context), ours.clone())
@@ -157,6 +158,9 @@ async fn controllers(
         })
         .watches(api::<PartialObjectMeta<ConfigMap>>(&context), watcher::Config::default(), move |map| {
             users_of_map(&of_maps, &map)
+        })
+        .watches(api::<Savepoint>(&context), watcher::Config::default(), move |savepoint| {
+            ended_by(&savepoint).into_iter().chain(users_of_savepoint(&of_savepoints, &savepoint))
         })
         .reconcile_all_on(term.begins())
         .trigger_backoff(backoff::Watches::of("pipelines"))
@@ -183,6 +187,8 @@ async fn controllers(
             window_context,
         );
     let scaling = scaling_policies(context.clone(), term.clone(), stopped.clone());
+    let savepoints = savepoints(context.clone(), term.clone(), stopped.clone());
+    let schedules = schedules(context.clone(), term.clone(), stopped.clone());
     let ready = async {
         let listed = tokio::join!(store.wait_until_ready(), window_store.wait_until_ready());
         // Nobody listens any more when everything has ended already.
@@ -197,7 +203,14 @@ async fn controllers(
             () = turned(stopped.clone()) => {}
         }
     };
-    tokio::join!(ends(pipelines, stopped.clone()), ends(windows, stopped.clone()), scaling, beside);
+    tokio::join!(
+        ends(pipelines, stopped.clone()),
+        ends(windows, stopped.clone()),
+        scaling,
+        savepoints,
+        schedules,
+        beside
+    );
 }
 
 /// Policies are looked at by the clock, and when they or what they scale change.
@@ -220,6 +233,47 @@ async fn scaling_policies(context: Arc<Context>, term: Term, stopped: watch::Rec
             scaling_context,
         );
     ends(policies, stopped).await;
+}
+
+/// Savepoints are looked at when they, their Jobs or their pipelines change.
+async fn savepoints(context: Arc<Context>, term: Term, stopped: watch::Receiver<bool>) {
+    let ours = watcher::Config::default().labels(PIPELINE_LABEL);
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let savepoints =
+        Controller::new(api::<Savepoint>(&context), watcher::Config::default()).with_config(config);
+    let of_pipelines = savepoints.store();
+    let savepoints = savepoints
+        .owns(api::<Job>(&context), ours)
+        .watches(api::<Pipeline>(&context), watcher::Config::default(), move |pipeline| {
+            savepoints_of(&of_pipelines, &pipeline)
+        })
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("savepoints"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(term.clone(), savepoint::reconcile(object, context)),
+            savepoint::after_failure,
+            context.clone(),
+        );
+    ends(savepoints, stopped).await;
+}
+
+/// Schedules of savepoints are looked at by the clock, and when one of their savepoints is over.
+async fn schedules(context: Arc<Context>, term: Term, stopped: watch::Receiver<bool>) {
+    let config = Config::default().concurrency(RECONCILES_AT_ONCE);
+    let scheduled = watcher::Config::default().labels(&format!("{}=Schedule", savepoint::TRIGGER_LABEL));
+    let schedules = Controller::new(api::<Pipeline>(&context), watcher::Config::default())
+        .with_config(config)
+        .watches(api::<Savepoint>(&context), scheduled, |savepoint| labelled(&savepoint))
+        .reconcile_all_on(term.begins())
+        .trigger_backoff(backoff::Watches::of("schedules"))
+        .graceful_shutdown_on(turned(stopped.clone()))
+        .run(
+            move |object, context| led(term.clone(), savepoint::schedule::reconcile(object, context)),
+            savepoint::schedule::after_failure,
+            context.clone(),
+        );
+    ends(schedules, stopped).await;
 }
 
 /// A reconcile of the operator that leads. Whoever does not lead leaves the object alone.
@@ -300,6 +354,21 @@ fn users_of_map(store: &Store<Pipeline>, map: &PartialObjectMeta<ConfigMap>) -> 
     })
 }
 
+/// The pipeline that waits for a savepoint to end with.
+fn ended_by(savepoint: &Savepoint) -> Option<ObjectRef<Pipeline>> {
+    let trigger = savepoint.labels().get(savepoint::TRIGGER_LABEL)?;
+    (trigger == "Termination").then(|| labelled(savepoint)).flatten()
+}
+
+/// The pipelines that wait for a savepoint to begin with.
+fn users_of_savepoint(store: &Store<Pipeline>, savepoint: &Savepoint) -> Vec<ObjectRef<Pipeline>> {
+    users(store, savepoint.namespace().as_deref(), |pipeline| {
+        let from = pipeline.spec.restore_from.as_ref().and_then(|from| from.savepoint_ref.as_ref());
+        let waits = pipeline.status.as_ref().is_none_or(|status| status.generation.is_none());
+        waits && from.is_some_and(|from| from.name == savepoint.name_any())
+    })
+}
+
 fn users(
     store: &Store<Pipeline>,
     namespace: Option<&str>,
@@ -321,6 +390,20 @@ fn policies_of(store: &Store<Scaling>, pipeline: &Pipeline) -> Vec<ObjectRef<Sca
             && policy.0.as_ref().is_ok_and(|policy| policy.spec.scale_target_ref.name == name)
     };
     policies.iter().filter(scales).map(|policy| ObjectRef::from_obj(&**policy)).collect()
+}
+
+/// The savepoints of a pipeline that are not over.
+fn savepoints_of(store: &Store<Savepoint>, pipeline: &Pipeline) -> Vec<ObjectRef<Savepoint>> {
+    let (namespace, name) = (pipeline.namespace(), pipeline.name_any());
+    let savepoints = store.state();
+    let waits = |savepoint: &&Arc<Savepoint>| {
+        savepoint.namespace() == namespace
+            && savepoint.0.as_ref().is_ok_and(|object| {
+                let over = object.status.as_ref().is_some_and(savepoint::decide::is_over);
+                object.spec.pipeline_ref.name == name && !over
+            })
+    };
+    savepoints.iter().filter(waits).map(|savepoint| ObjectRef::from_obj(&**savepoint)).collect()
 }
 
 /// The windows that a pipeline refers to. A window that it no longer refers to learns that by the next change of it or

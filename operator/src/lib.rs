@@ -3,6 +3,7 @@
 //! ```text
 //!  watch ──> controller ──> pipeline::reconcile: observe → validate → plan → build → apply → report
 //!                      ├──> window::reconcile
+//!                      ├──> savepoint::reconcile: observe → decide → report → apply
 //!                      └──> scaling::controller::reconcile: collect → measure → decide → /scale → report
 //!  lease: one of several operators works, the others stand by with what they watch
 //!  release: before an uninstall, so that nothing waits for an operator that is gone
@@ -18,12 +19,14 @@ pub mod backoff;
 pub mod command;
 pub mod context;
 pub mod controller;
+pub mod job;
 pub mod lease;
 pub mod metrics;
 pub mod pipeline;
 pub mod plugin;
 pub mod pods;
 pub mod release;
+pub mod savepoint;
 pub mod scaling;
 pub mod serve;
 pub mod settings;

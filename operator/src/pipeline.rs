@@ -77,7 +77,8 @@ async fn step(object: &DeserializeGuard<StreamPipeline>, context: &Context) -> R
         observe::Outcome::Unreadable(object) => {
             let kinds = [control::Condition::Ready, control::Condition::ConfigValid];
             let said = if object.metadata.deletion_timestamp.is_some() {
-                unreadable::release::<StreamPipeline>(&object, &report::topics_left(), context).await
+                unreadable::release::<StreamPipeline>(&object, FINALIZER, &report::topics_left(), context)
+                    .await
             } else {
                 unreadable::report::<StreamPipeline>(&object, &kinds, context).await
             };

@@ -1,5 +1,5 @@
-//! Before Weir is uninstalled: takes the finalizer off every pipeline, so that nobody who deletes one later waits for an
-//! operator that is gone. Pods go on: they need no operator.
+//! Before Weir is uninstalled: takes the finalizer off every pipeline and every savepoint, so that nobody who deletes one
+//! later waits for an operator that is gone. Pods go on: they need no operator. What savepoints have saved stays.
 //!
 //! ```text
 //!   [delete the pipelines, wait for the operator to clean up] → take its lease away → wait until it must have noticed
@@ -13,21 +13,23 @@
 use crate::context::{FIELD_MANAGER, with_causes};
 use crate::lease::{Elector, Handles, Term, Timing};
 use crate::metrics::Metrics;
-use crate::pipeline::{FINALIZER, other_finalizers};
+use crate::{pipeline, savepoint};
 use clap::Args;
-use crds::StreamPipeline;
+use crds::{StreamPipeline, StreamSavepoint};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::fmt::Debug;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Pipelines that are written at the same time.
+/// Objects that are written at the same time.
 const WRITES_AT_ONCE: usize = 16;
-/// How many pipelines one answer lists.
+/// How many objects one answer lists.
 const PAGE: u32 = 500;
 /// Pause between two looks at what is left.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,20 +69,42 @@ pub enum Error {
     #[error("failed to register the metrics")]
     Metrics(#[source] prometheus::Error),
     /// What is there is not known.
-    #[error("failed to list the pipelines")]
-    List(#[source] kube::Error),
+    #[error("failed to list objects of the kind {0}")]
+    List(String, #[source] kube::Error),
     /// A pipeline that was to be deleted.
     #[error("failed to delete StreamPipeline {0}")]
     Delete(String, #[source] kube::Error),
     /// A finalizer that was to go.
-    #[error("failed to take the finalizer off StreamPipeline {0}")]
-    Finalizer(String, #[source] kube::Error),
+    #[error("failed to take the finalizer off {kind} {name}")]
+    Finalizer {
+        /// What it is on.
+        kind: String,
+        /// Which one.
+        name: String,
+        /// Why it did not go.
+        #[source]
+        source: kube::Error,
+    },
     /// Somebody else took the lease, too.
     #[error("another process took the lease away before all pipelines were released")]
     Lost,
 }
 
-type Pipeline = PartialObjectMeta<StreamPipeline>;
+/// A kind whose objects are held by a finalizer of the operator.
+trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+    /// The finalizer.
+    const FINALIZER: &str;
+}
+
+impl Kind for StreamPipeline {
+    const FINALIZER: &str = pipeline::FINALIZER;
+}
+
+impl Kind for StreamSavepoint {
+    const FINALIZER: &str = savepoint::FINALIZER;
+}
 
 /// Releases the pipelines of the cluster that this process finds.
 pub async fn run(options: &Options) -> Result<(), Error> {
@@ -90,10 +114,8 @@ pub async fn run(options: &Options) -> Result<(), Error> {
 
 /// Releases the pipelines of this cluster.
 pub async fn release(client: &Client, options: &Options, timing: Timing) -> Result<(), Error> {
-    let pipelines = match &options.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
+    let pipelines = api::<StreamPipeline>(client, options);
+    let savepoints = api::<StreamSavepoint>(client, options);
     if options.delete {
         delete(client, &pipelines, Duration::from_secs(options.patience_seconds)).await?;
     }
@@ -111,7 +133,14 @@ pub async fn release(client: &Client, options: &Options, timing: Timing) -> Resu
     let (_keep, finished) = watch::channel(false);
     tokio::select! {
         () = elector.run(finished) => Err(Error::Lost),
-        result = let_go(client, &pipelines, &term, timing) => result,
+        result = let_go(client, (&pipelines, &savepoints), &term, timing) => result,
+    }
+}
+
+fn api<K: Kind>(client: &Client, options: &Options) -> Api<K> {
+    match &options.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }
 
@@ -121,7 +150,7 @@ async fn delete(client: &Client, pipelines: &Api<StreamPipeline>, patience: Dura
     tracing::info!(pipelines = all.len(), "the pipelines are deleted");
     each(&all, async |pipeline| {
         // The answer holds the object, which need not be one that can be read.
-        let api: Api<Pipeline> = of_namespace(client, pipeline);
+        let api = of_namespace(client, pipeline);
         match api.delete(&pipeline.name_any(), &DeleteParams::background()).await {
             Err(error) if !is_gone(&error) => Err(Error::Delete(pipeline.name_any(), error)),
             _ => Ok(()),
@@ -148,7 +177,7 @@ async fn delete(client: &Client, pipelines: &Api<StreamPipeline>, patience: Dura
 /// Waits until no operator can be at work, then takes the finalizers off.
 async fn let_go(
     client: &Client,
-    pipelines: &Api<StreamPipeline>,
+    (pipelines, savepoints): (&Api<StreamPipeline>, &Api<StreamSavepoint>),
     term: &Term,
     timing: Timing,
 ) -> Result<(), Error> {
@@ -157,33 +186,44 @@ async fn let_go(
     let work = async {
         tokio::time::sleep(timing.lease).await;
         for _ in 0..ROUNDS_MAX {
-            let all = list(pipelines).await?;
-            let held: Vec<Pipeline> = all.into_iter().filter(is_held).collect();
-            if held.is_empty() {
+            if take_off_all(client, pipelines).await? + take_off_all(client, savepoints).await? == 0 {
                 break;
             }
-            tracing::info!(pipelines = held.len(), "the finalizers are taken off");
-            each(&held, async |pipeline| take_off(client, pipeline).await).await?;
         }
         Ok(())
     };
     term.during(work).await.unwrap_or(Err(Error::Lost))
 }
 
-fn is_held(pipeline: &Pipeline) -> bool {
-    pipeline.finalizers().iter().any(|name| name == FINALIZER)
+/// How many had one.
+async fn take_off_all<K: Kind>(client: &Client, objects: &Api<K>) -> Result<usize, Error> {
+    let all = list(objects).await?;
+    let held: Vec<PartialObjectMeta<K>> = all.into_iter().filter(is_held).collect();
+    if !held.is_empty() {
+        tracing::info!(kind = %K::kind(&()), objects = held.len(), "the finalizers are taken off");
+        each(&held, async |object| take_off(client, object).await).await?;
+    }
+    Ok(held.len())
+}
+
+fn is_held<K: Kind>(object: &PartialObjectMeta<K>) -> bool {
+    object.finalizers().iter().any(|name| name == K::FINALIZER)
 }
 
 /// With the version that was read, so that no finalizer of somebody else is lost. One that has changed meanwhile is
 /// taken in the next round.
-async fn take_off(client: &Client, pipeline: &Pipeline) -> Result<(), Error> {
-    let others = other_finalizers(pipeline.finalizers());
-    let patch = json!({"metadata": {"finalizers": others, "resourceVersion": pipeline.resource_version()}});
+async fn take_off<K: Kind>(client: &Client, object: &PartialObjectMeta<K>) -> Result<(), Error> {
+    let others: Vec<&String> = object.finalizers().iter().filter(|name| *name != K::FINALIZER).collect();
+    let patch = json!({"metadata": {"finalizers": others, "resourceVersion": object.resource_version()}});
     let parameters = PatchParams::apply(FIELD_MANAGER);
-    let api: Api<StreamPipeline> = of_namespace(client, pipeline);
-    match api.patch_metadata(&pipeline.name_any(), &parameters, &Patch::Merge(&patch)).await {
+    match of_namespace(client, object)
+        .patch_metadata(&object.name_any(), &parameters, &Patch::Merge(&patch))
+        .await
+    {
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-        Err(error) if !is_gone(&error) => Err(Error::Finalizer(pipeline.name_any(), error)),
+        Err(source) if !is_gone(&source) => {
+            Err(Error::Finalizer { kind: K::kind(&()).into_owned(), name: object.name_any(), source })
+        }
         _ => Ok(()),
     }
 }
@@ -192,32 +232,30 @@ fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
-fn of_namespace<K>(client: &Client, pipeline: &Pipeline) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default())
+/// What is answered need not be an object that can be read.
+fn of_namespace<K: Kind>(client: &Client, object: &PartialObjectMeta<K>) -> Api<PartialObjectMeta<K>> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
-async fn each(
-    pipelines: &[Pipeline],
-    act: impl AsyncFn(&Pipeline) -> Result<(), Error>,
+async fn each<K: Kind>(
+    objects: &[PartialObjectMeta<K>],
+    act: impl AsyncFn(&PartialObjectMeta<K>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    futures::stream::iter(pipelines)
-        .map(|pipeline| act(pipeline))
+    futures::stream::iter(objects)
+        .map(|object| act(object))
         .buffer_unordered(WRITES_AT_ONCE)
         .try_collect()
         .await
 }
 
-/// All pipelines, page by page. None where the kind is not known.
-async fn list(pipelines: &Api<StreamPipeline>) -> Result<Vec<Pipeline>, Error> {
+/// All objects of a kind, page by page. None where the kind is not known.
+async fn list<K: Kind>(objects: &Api<K>) -> Result<Vec<PartialObjectMeta<K>>, Error> {
     let mut all = Vec::new();
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
-        let page = match pipelines.list_metadata(&parameters).await {
+        let page = match objects.list_metadata(&parameters).await {
             Err(error) if is_gone(&error) => return Ok(all),
-            page => page.map_err(Error::List)?,
+            page => page.map_err(|source| Error::List(K::kind(&()).into_owned(), source))?,
         };
         all.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::net::SocketAddr;
 
-/// Keeps the cluster as StreamPipeline, StreamWindow and ScalingPolicy objects say.
+/// Keeps the cluster as StreamPipeline, StreamWindow, ScalingPolicy and StreamSavepoint objects say.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "weir-operator", version)]
 pub struct Settings {

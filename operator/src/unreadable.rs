@@ -3,7 +3,6 @@
 
 use crate::context::{Context, FIELD_MANAGER, publish};
 use crate::pipeline::report::warning;
-use crate::pipeline::{FINALIZER, other_finalizers};
 use control::call::bounded_message;
 use control::{Condition as Kind, Reason};
 use crds::condition::{Verdict, conditions};
@@ -62,19 +61,24 @@ where
 
 /// Lets an object go that was deleted and cannot be read: deleting never hangs. What was made for it goes with it, because
 /// it is the owner; `left` says what does not.
-pub async fn release<K>(object: &InvalidObject, left: &Event, context: &Context) -> Result<(), Error>
+pub async fn release<K>(
+    object: &InvalidObject,
+    finalizer: &str,
+    left: &Event,
+    context: &Context,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let finalizers = object.metadata.finalizers.as_deref().unwrap_or_default();
-    if !finalizers.iter().any(|name| name == FINALIZER) {
+    if !finalizers.iter().any(|name| name == finalizer) {
         return Ok(());
     }
     let name = object.metadata.name.clone().unwrap_or_default();
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let others = other_finalizers(finalizers);
+    let others: Vec<&String> = finalizers.iter().filter(|name| *name != finalizer).collect();
     let patch =
         json!({"metadata": {"finalizers": others, "resourceVersion": object.metadata.resource_version}});
     let parameters = PatchParams::apply(FIELD_MANAGER);

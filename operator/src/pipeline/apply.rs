@@ -7,7 +7,7 @@ use super::plan::Intent;
 use super::report::merge_patch;
 use super::{FINALIZER, other_finalizers};
 use crate::context::{Context, FIELD_MANAGER};
-use crds::StreamPipeline;
+use crds::{StreamPipeline, StreamSavepoint};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -72,7 +72,12 @@ impl Error {
 
 /// True when nothing can be made any more because the namespace is being deleted.
 pub fn namespace_goes(error: &Error) -> bool {
-    let Error::Apply { source: kube::Error::Api(status), .. } = error else { return false };
+    matches!(error, Error::Apply { source, .. } if is_of_a_namespace_that_goes(source))
+}
+
+/// True for the answer of an API server that makes nothing in a namespace that is being deleted.
+pub(crate) fn is_of_a_namespace_that_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
@@ -132,7 +137,7 @@ pub async fn apply(
 }
 
 /// Makes the API server refuse the patch when the object has changed since this version. A null would erase it.
-fn expect_version(patch: &mut Value, version: Option<String>) {
+pub(crate) fn expect_version(patch: &mut Value, version: Option<String>) {
     if let Some(version) = version {
         patch["metadata"]["resourceVersion"] = Value::String(version);
     }
@@ -180,6 +185,19 @@ impl Executor<'_> {
                 self.finalizers(other_finalizers(self.observed.pipeline.finalizers()), None).await?;
                 "release"
             }
+            Work::Restore(restoring) => {
+                self.put::<ServiceAccount>(restoring.service_account).await?;
+                if let Some(config_map) = restoring.config_map {
+                    self.put::<ConfigMap>(config_map).await?;
+                }
+                self.put::<Job>(restoring.job).await?;
+                "restore"
+            }
+            Work::ForgetRestore(name) => {
+                // It stays until its pod is gone: nobody writes any more when it is not there.
+                self.remove_with::<Job>("Job", name, &DeleteParams::foreground()).await?;
+                "forget"
+            }
             Work::Start(manifests) => {
                 // The objects are large, and most reconciles make none.
                 Box::pin(self.start(*manifests)).await?;
@@ -198,6 +216,10 @@ impl Executor<'_> {
             Work::Tell(addresses, instruction) => {
                 self.context.pods.tell(&addresses, &instruction).await;
                 "tell"
+            }
+            Work::Save(savepoint) => {
+                self.put::<StreamSavepoint>(*savepoint).await?;
+                "save"
             }
             Work::Clean(job) => {
                 self.put::<Job>(*job).await?;
@@ -250,7 +272,19 @@ impl Executor<'_> {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        match self.api::<K>().delete(&name, &DeleteParams::background()).await {
+        self.remove_with::<K>(kind, name, &DeleteParams::background()).await
+    }
+
+    async fn remove_with<K>(
+        &self,
+        kind: &'static str,
+        name: String,
+        parameters: &DeleteParams,
+    ) -> Result<(), Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match self.api::<K>().delete(&name, parameters).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             Err(source) => Err(Error::Remove { kind, name, source }),

@@ -4,9 +4,12 @@
 //! ServiceAccount, the headless Service and the Job that deletes internal topics.
 
 mod affinity;
+mod last;
 mod network;
 mod pod;
+mod restore;
 mod size;
+pub(crate) mod task;
 
 use super::observe::Observed;
 use super::plan::{Action, Decision, Intent};
@@ -16,8 +19,9 @@ use crate::pods::{Address, Instruction};
 use crate::settings::Settings;
 use control::GenerationFile;
 use control::generation::{FILE_KEY, FILE_VERSION, Placement, Ports, PriorGeneration, Shape, stateful_set};
-use crds::StreamPipeline;
+use control::savepoint::{RESTORED_GENERATION, SavepointPlace};
 use crds::pipeline::Prior;
+use crds::{StreamPipeline, StreamSavepoint};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
@@ -39,6 +43,10 @@ pub enum Work {
     AddFinalizer,
     /// See [`Action::RemoveFinalizer`].
     RemoveFinalizer,
+    /// See [`Action::Restore`].
+    Restore(Box<Restoring>),
+    /// See [`Action::ForgetRestore`]: name of the Job.
+    ForgetRestore(String),
     /// See [`Action::Start`].
     Start(Box<Manifests>),
     /// See [`Action::Resize`]: name of the StatefulSet and number of pods.
@@ -47,6 +55,8 @@ pub enum Work {
     Remove(String),
     /// See [`Action::Tell`].
     Tell(Vec<Address>, Instruction),
+    /// See [`Action::Save`].
+    Save(Box<StreamSavepoint>),
     /// See [`Action::Clean`].
     Clean(Box<Job>),
     /// See [`Action::Forget`]: name of the ConfigMap.
@@ -70,6 +80,17 @@ pub struct Manifests {
     pub stateful_set: StatefulSet,
 }
 
+/// What makes the journals of a savepoint, in the order in which it is applied.
+#[derive(Clone, Debug, Serialize)]
+pub struct Restoring {
+    /// The identity of the pod.
+    pub service_account: ServiceAccount,
+    /// The generation file; none when it exists, because it never changes.
+    pub config_map: Option<ConfigMap>,
+    /// The pod that does it.
+    pub job: Job,
+}
+
 /// Why an object cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -79,6 +100,9 @@ pub enum Error {
     /// The decision wants pods of a spec that is not valid.
     #[error("generation {0} cannot be made of a spec that is not valid")]
     Invalid(u64),
+    /// The decision wants a savepoint to be restored, and nobody says which.
+    #[error("there is no savepoint to begin with")]
+    NoSavepoint,
     /// The generation file.
     #[error("failed to write the file of generation {0}")]
     File(u64, #[source] serde_saphyr::ser_error::Error),
@@ -92,6 +116,16 @@ pub fn shared_name(pipeline: &str) -> String {
 /// Name of the Job that deletes the internal topics of a pipeline.
 pub fn cleanup_name(pipeline: &str) -> String {
     format!("{pipeline}-weir-cleanup")
+}
+
+/// Name of the Job that makes the journals of a pipeline of a savepoint.
+pub fn restore_name(pipeline: &str) -> String {
+    format!("{pipeline}-weir-restore")
+}
+
+/// Name of the StreamSavepoint that keeps the state of this very pipeline when it is deleted.
+pub fn last_name(pipeline: &StreamPipeline) -> String {
+    format!("{}-final-{}", pipeline.name_any(), uid8(pipeline).unwrap_or_default())
 }
 
 /// Labels that every object of a pipeline has.
@@ -123,6 +157,11 @@ pub fn build(
         Ok(match action {
             Action::AddFinalizer => Work::AddFinalizer,
             Action::RemoveFinalizer => Work::RemoveFinalizer,
+            Action::Restore => {
+                let desired = desired.as_ref().map_err(|_| Error::Invalid(RESTORED_GENERATION))?;
+                Work::Restore(Box::new(restore::restoring(observed, desired, &decision.intent, settings)?))
+            }
+            Action::ForgetRestore => Work::ForgetRestore(restore_name(&name)),
             Action::Start(number) => {
                 let desired = desired.as_ref().map_err(|_| Error::Invalid(*number))?;
                 Work::Start(Box::new(manifests(observed, desired, *number, &decision.intent, settings)?))
@@ -130,6 +169,7 @@ pub fn build(
             Action::Resize(number, replicas) => Work::Resize(stateful_set(&name, *number), *replicas),
             Action::Remove(number) => Work::Remove(stateful_set(&name, *number)),
             Action::Tell(number, instruction) => Work::Tell(addresses(number), instruction.clone()),
+            Action::Save => Work::Save(Box::new(last::savepoint(&observed.pipeline)?)),
             Action::Clean(number) => Work::Clean(Box::new(pod::cleanup_job(observed, *number, settings)?)),
             Action::Forget(number) => Work::Forget(stateful_set(&name, *number)),
         })
@@ -150,8 +190,8 @@ fn manifests(
         service: service(&observed.pipeline)?,
         disruption_budget: disruption_budget(&observed.pipeline, number)?,
         network_policy: network::policy(&observed.pipeline, settings)?,
-        config_map: if exists { None } else { Some(config_map(observed, desired, number, intent)?) },
-        stateful_set: stateful_set_of(observed, desired, number, settings)?,
+        config_map: if exists { None } else { Some(config_map(observed, desired, number, intent, None)?) },
+        stateful_set: stateful_set_of(observed, desired, number, intent, settings)?,
     })
 }
 
@@ -236,8 +276,10 @@ fn config_map(
     desired: &Desired,
     number: u64,
     intent: &Intent,
+    restore: Option<&SavepointPlace>,
 ) -> Result<ConfigMap, Error> {
-    let file = generation_file(observed, desired, number, intent)?;
+    let file =
+        GenerationFile { restore: restore.cloned(), ..generation_file(observed, desired, number, intent)? };
     let text = serde_saphyr::to_string(&file).map_err(|source| Error::File(number, source))?;
     let mut metadata = metadata(&observed.pipeline, file.stateful_set(), Some(number))?;
     metadata.annotations = Some(BTreeMap::from([
@@ -264,10 +306,12 @@ fn generation_file(
     let priors = &intent.priors;
     let manifest_of = |prior: &Prior| {
         let facts = observed.facts(prior.generation);
+        let facts = facts.filter(|facts| facts.file.restore.is_none());
         facts.map(|facts| facts.file.manifest.clone()).filter(|_| prior.plan_hash != desired.plan_hash)
     };
     let is_first =
         |at: usize, prior: &Prior| priors[..at].iter().all(|newer| newer.plan_hash != prior.plan_hash);
+    let place = |prior: &Prior| observed.facts(prior.generation).and_then(|facts| facts.file.restore.clone());
     let priors = priors.iter().enumerate().map(|(at, prior)| PriorGeneration {
         generation: prior.generation,
         plan_hash: prior.plan_hash.clone(),
@@ -277,7 +321,7 @@ fn generation_file(
             placement: Placement::Modulo,
         },
         manifest: if is_first(at, prior) { manifest_of(prior) } else { None },
-        restore: None,
+        restore: place(prior),
     });
     Ok(GenerationFile {
         version: FILE_VERSION,
@@ -306,6 +350,7 @@ fn stateful_set_of(
     observed: &Observed,
     desired: &Desired,
     number: u64,
+    intent: &Intent,
     settings: &Settings,
 ) -> Result<StatefulSet, Error> {
     let name = observed.name();
@@ -322,7 +367,7 @@ fn stateful_set_of(
                 type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
             }),
-            template: pod::template(observed, desired, number, settings),
+            template: pod::template(observed, desired, (number, intent), settings),
             ..StatefulSetSpec::default()
         }),
         status: None,

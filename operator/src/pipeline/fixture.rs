@@ -63,6 +63,9 @@ pub(crate) fn created() -> Observed {
         config_maps: BTreeMap::new(),
         generations: Vec::new(),
         cleanup: None,
+        last: None,
+        savepoint: None,
+        restore: None,
     }
 }
 
@@ -101,7 +104,11 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
     decision.intent.write(&mut status);
     for action in &decision.actions {
         match action {
-            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) | Action::Clean(_) => {}
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) => {}
+            Action::Clean(_) => {}
+            Action::Save => observed.last = Some(super::observe::SavepointSeen::Here(Box::default())),
+            Action::Restore => observed = with_restored_generation(observed),
+            Action::ForgetRestore => observed.restore = None,
             Action::Start(number) => {
                 let desired = desired(&observed).expect("valid");
                 observed = with_generation(observed, *number, &desired);
@@ -115,6 +122,21 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
         }
     }
     observed.pipeline.status = Some(status);
+    observed
+}
+
+/// The ConfigMap and the Job of a pipeline that begins with a savepoint.
+fn with_restored_generation(observed: Observed) -> Observed {
+    let desired = desired(&observed).expect("valid");
+    let place = match &desired.restore {
+        Some(super::validate::Restoration::From { place, .. }) => place.clone(),
+        other => unreachable!("{other:?} is no place"),
+    };
+    let mut observed = with_generation(observed, 1, &desired);
+    observed.restore = Some(crate::job::JobSeen::Running(None));
+    let generation = of(&mut observed, 1);
+    generation.replicas = None;
+    generation.facts.as_mut().expect("facts").file.restore = Some(place);
     observed
 }
 

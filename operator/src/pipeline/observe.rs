@@ -9,10 +9,12 @@ use super::{
     REVISION_ANNOTATION, references,
 };
 use crate::context::{Context, with_causes};
-use ::pipeline::spec::StreamWindowSpec;
+use crate::job::{self, JobSeen};
+use ::pipeline::spec::{StreamWindowSpec, TerminationPolicy};
 use control::GenerationFile;
 use control::generation::FILE_KEY;
-use crds::{StreamPipeline, StreamPipelineStatus, StreamWindow};
+use control::savepoint::RESTORED_GENERATION;
+use crds::{StreamPipeline, StreamPipelineStatus, StreamSavepoint, StreamSavepointStatus, StreamWindow};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -44,6 +46,23 @@ pub struct Observed {
     pub generations: Vec<Generation>,
     /// The Job that deletes internal topics.
     pub cleanup: Option<Cleanup>,
+    /// The StreamSavepoint that keeps the state of a pipeline that is deleted; none for every other one.
+    pub last: Option<SavepointSeen>,
+    /// The StreamSavepoint that a new pipeline begins with; none when it names none, or has begun.
+    pub savepoint: Option<SavepointSeen>,
+    /// The Job that makes the journals of a new pipeline of a savepoint.
+    pub restore: Option<JobSeen>,
+}
+
+/// What is seen of a StreamSavepoint.
+#[derive(Clone, Debug)]
+pub enum SavepointSeen {
+    /// There is none.
+    Missing,
+    /// It cannot be read, and why.
+    Unreadable(String),
+    /// What it says.
+    Here(Box<StreamSavepointStatus>),
 }
 
 /// One generation of which anything exists.
@@ -117,9 +136,12 @@ pub enum Error {
         #[source]
         source: kube::Error,
     },
-    /// The Job that deletes internal topics.
+    /// A Job of the pipeline.
     #[error("failed to read Job {0}")]
     Job(String, #[source] kube::Error),
+    /// A savepoint.
+    #[error("failed to read StreamSavepoint {0}")]
+    Savepoint(String, #[source] kube::Error),
 }
 
 impl Observed {
@@ -175,8 +197,20 @@ pub async fn observe(cached: &DeserializeGuard<StreamPipeline>, context: &Contex
     let config_maps = reader.config_maps(references::config_maps(&pipeline.spec)).await?;
     let generations = reader.generations().await?;
     let cleanup = if pipeline.metadata.deletion_timestamp.is_some() { reader.cleanup().await? } else { None };
+    let from = pipeline.spec.restore_from.as_ref().filter(|_| may_be_restoring(&pipeline));
+    let restore = if from.is_some() { reader.restore().await? } else { None };
+    let savepoint = match from.and_then(|from| from.savepoint_ref.as_ref()) {
+        Some(savepoint) => Some(reader.savepoint(&savepoint.name).await?),
+        None => None,
+    };
+    let keeps = pipeline.metadata.deletion_timestamp.is_some()
+        && pipeline.spec.termination_policy == Some(TerminationPolicy::Savepoint);
+    let last = if keeps { Some(reader.savepoint(&super::build::last_name(&pipeline)).await?) } else { None };
     Ok(Outcome::Seen(Box::new(Observed {
         now: Timestamp::now(),
+        last,
+        savepoint,
+        restore,
         pipeline,
         windows,
         unreadable_windows,
@@ -184,6 +218,12 @@ pub async fn observe(cached: &DeserializeGuard<StreamPipeline>, context: &Contex
         generations,
         cleanup,
     })))
+}
+
+/// No generation with pods is known.
+fn may_be_restoring(pipeline: &StreamPipeline) -> bool {
+    let generation = pipeline.status.as_ref().and_then(|status| status.generation);
+    generation.is_none_or(|generation| generation <= RESTORED_GENERATION)
 }
 
 /// Reads what belongs to one pipeline.
@@ -288,6 +328,25 @@ impl Reader<'_> {
         }
     }
 
+    async fn restore(&self) -> Result<Option<JobSeen>, Error> {
+        let name = super::build::restore_name(self.pipeline);
+        let seen = job::look(&self.context.client, self.namespace, &name).await;
+        seen.map_err(|source| Error::Job(name, source))
+    }
+
+    async fn savepoint(&self, name: &str) -> Result<SavepointSeen, Error> {
+        let api: Api<DeserializeGuard<StreamSavepoint>> =
+            Api::namespaced(self.context.client.clone(), self.namespace);
+        let found = api.get_opt(name).await.map_err(|source| Error::Savepoint(name.to_owned(), source))?;
+        Ok(match found {
+            None => SavepointSeen::Missing,
+            Some(DeserializeGuard(Err(unreadable))) => SavepointSeen::Unreadable(unreadable.error),
+            Some(DeserializeGuard(Ok(savepoint))) => {
+                SavepointSeen::Here(Box::new(savepoint.status.unwrap_or_default()))
+            }
+        })
+    }
+
     async fn cleanup(&self) -> Result<Option<Cleanup>, Error> {
         let api: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
         let name = super::build::cleanup_name(self.pipeline);
@@ -314,7 +373,7 @@ fn of_generation<'a, K: ResourceExt>(
 }
 
 /// What a ConfigMap of a generation says; none when somebody else wrote it.
-fn facts(map: &ConfigMap) -> Option<Facts> {
+pub(crate) fn facts(map: &ConfigMap) -> Option<Facts> {
     let text = map.data.as_ref()?.get(FILE_KEY)?;
     let file: GenerationFile = serde_saphyr::from_str(text).ok()?;
     let annotation = |name: &str| map.annotations().get(name).cloned();

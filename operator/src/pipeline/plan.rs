@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
+//!   (nothing) ──Restore──> Restoring ──────> Starting ──> Promoting ──> steady
 //!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady      (the same plan)
 //!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
 //!                                               └──Resume──> Promoting ──> rolled back
@@ -9,6 +10,7 @@
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
+//!   any ─────Delete──────────> Draining ──> Removing ──> Saving ──> Cleaning ──> gone   (terminationPolicy: Savepoint)
 //! ```
 //!
 //! The intent is written to the status before any action is carried out. Every action is idempotent, so a look that
@@ -19,6 +21,7 @@ mod generation;
 mod handover;
 mod intent;
 mod probation;
+mod restore;
 mod steps;
 
 pub use intent::Intent;
@@ -46,6 +49,8 @@ const CUT_SECONDS: i64 = 600;
 const CLAIM_SECONDS: i64 = 15;
 /// How long pods may take to disappear.
 const REMOVE_SECONDS: i64 = 120;
+/// How long it may take to keep the state of a pipeline that is deleted.
+const SAVE_SECONDS: i64 = 1_200;
 /// How long the Job that deletes internal topics may take.
 const CLEAN_SECONDS: i64 = 120;
 /// ConfigMaps of past generations that are kept.
@@ -80,6 +85,10 @@ pub enum Action {
     AddFinalizer,
     /// The pipeline may disappear.
     RemoveFinalizer,
+    /// The generation that stands for a savepoint, and the Job that makes the journals of it.
+    Restore,
+    /// This Job goes, so that another one can be made.
+    ForgetRestore,
     /// Everything that the pods of this generation need, and its StatefulSet.
     Start(u64),
     /// The StatefulSet of this generation gets this many pods.
@@ -88,6 +97,8 @@ pub enum Action {
     Remove(u64),
     /// The pods of this generation are told.
     Tell(u64, Instruction),
+    /// The StreamSavepoint that keeps the state of a pipeline that is deleted.
+    Save,
     /// The Job that deletes the internal topics, by the facts of this generation.
     Clean(u64),
     /// The ConfigMap of this past generation goes.
@@ -100,12 +111,15 @@ impl Action {
         match self {
             Self::AddFinalizer => "protect",
             Self::RemoveFinalizer => "release",
+            Self::Restore => "restore",
+            Self::ForgetRestore => "forget",
             Self::Start(_) => "start",
             Self::Resize(..) => "resize",
             Self::Remove(_) => "remove",
             Self::Tell(_, Instruction::Promote(_)) => "promote",
             Self::Tell(_, Instruction::Drain(_)) => "drain",
             Self::Tell(_, Instruction::Resume(_)) => "resume",
+            Self::Save => "save",
             Self::Clean(_) => "clean",
             Self::Forget(_) => "forget",
         }
@@ -117,6 +131,8 @@ impl Action {
 pub enum Phase {
     /// The spec has a problem; what runs goes on.
     Invalid,
+    /// It begins with a savepoint that is not ready yet.
+    Waiting,
     /// No pod runs, as asked.
     Suspended,
     /// The wanted generation was told to work, and nothing is being changed.
@@ -146,13 +162,13 @@ pub fn plan(observed: &Observed, desired: &Result<Desired, Invalid>) -> Decision
         note: None,
     };
     let phase = if observed.deleting() { planner.delete() } else { planner.go_on() };
-    Decision {
-        intent: planner.intent,
-        actions: planner.actions,
-        phase,
-        look_again: look_again(phase),
-        note: planner.note,
-    }
+    let step = planner.intent.transition.as_ref().map(|transition| transition.step);
+    let look_again = match step {
+        // A savepoint that comes to its end wakes the operator.
+        Some(TransitionStep::Saving) => Duration::from_secs(10),
+        _ => look_again(phase),
+    };
+    Decision { intent: planner.intent, actions: planner.actions, phase, look_again, note: planner.note }
 }
 
 /// Watches wake the operator for everything but what only pods know, so that a look is needed for them only.
@@ -160,6 +176,7 @@ fn look_again(phase: Phase) -> Duration {
     match phase {
         Phase::Changing | Phase::Deleting => Duration::from_secs(1),
         Phase::Steady | Phase::RolledBack => Duration::from_secs(5),
+        Phase::Waiting => Duration::from_secs(10),
         Phase::Invalid => Duration::from_secs(30),
         Phase::Suspended => Duration::from_mins(5),
     }
@@ -201,6 +218,9 @@ impl Planner<'_> {
             if desired.suspend {
                 return Phase::Suspended;
             }
+            if let Some(phase) = self.begin_restored(desired) {
+                return phase;
+            }
             self.begin(TransitionKind::Start, TransitionStep::Starting);
             self.next_generation(desired);
             return self.start();
@@ -232,9 +252,10 @@ impl Planner<'_> {
 
     fn go_on_with(&mut self, step: TransitionStep) -> Phase {
         match step {
+            TransitionStep::Restoring => self.restore(),
             TransitionStep::StandingBy => self.stand_by(),
             TransitionStep::Draining => self.drain(),
-            TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
+            TransitionStep::Removing | TransitionStep::Saving | TransitionStep::Cleaning => self.remove(),
             TransitionStep::Starting => self.start(),
             TransitionStep::Promoting => self.promote(),
         }
@@ -273,9 +294,14 @@ impl Planner<'_> {
     fn enter(&mut self, step: TransitionStep) {
         let now = self.observed.now;
         let seconds = match step {
+            // Nothing waits for the end of a pipeline but whoever has deleted it.
+            TransitionStep::Draining if self.kind() == Some(TransitionKind::Delete) => CUT_SECONDS,
+            TransitionStep::Saving => SAVE_SECONDS,
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
-            TransitionStep::StandingBy | TransitionStep::Starting => START_SECONDS,
+            TransitionStep::Restoring | TransitionStep::StandingBy | TransitionStep::Starting => {
+                START_SECONDS
+            }
             // Behind the Claims there may be much to be processed again.
             TransitionStep::Promoting if self.kind() == Some(TransitionKind::Rollback) => START_SECONDS,
             TransitionStep::Promoting => PROMOTE_SECONDS,

@@ -2,10 +2,12 @@
 //! events about what changed.
 
 mod counted;
+mod ending;
 mod event_time;
 mod events;
 mod numbers;
 mod problems;
+mod restoring;
 mod verdicts;
 
 pub use counted::Counted;

@@ -1,5 +1,6 @@
 //! What the user wants, checked: the same plan as `weir lint` and the workers make, or everything that is wrong. Pure.
 
+mod restore;
 mod reverted;
 
 use super::observe::Observed;
@@ -11,6 +12,7 @@ use ::pipeline::problem::{Problem, ProblemKind};
 use ::pipeline::spec::{Size, StreamPipelineSpec, UpdateType};
 use control::Reason;
 use control::generation::{Placement, Shape};
+use control::savepoint::SavepointPlace;
 use crds::pipeline::SinkGuarantee;
 use crds::reference::Reference;
 use kube::ResourceExt;
@@ -30,6 +32,8 @@ pub struct Desired {
     pub reverted: Option<Reverted>,
     /// The revision that the user asks for now, with a generation that ran it.
     pub asks_for: Option<(i64, u64)>,
+    /// The saved state that a new pipeline begins with; none when it begins without, or has begun.
+    pub restore: Option<Restoration>,
     /// How a change of the plan is watched; none when it is not.
     pub watch: Option<Watch>,
     /// The resolved manifests for the pods.
@@ -63,6 +67,20 @@ pub struct Desired {
 pub struct Reverted {
     /// The generation that changed the plan, when the state goes back to what was before it.
     pub undone: Option<u64>,
+}
+
+/// The saved state that a new pipeline begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restoration {
+    /// It is not there yet: what is waited for.
+    Waits(String),
+    /// It is there.
+    From {
+        /// Where it is.
+        place: SavepointPlace,
+        /// Its identity, as far as it is known.
+        manifest_hash: Option<String>,
+    },
 }
 
 /// How a change of the plan is watched after it has taken over.
@@ -105,6 +123,10 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         problems.push((Reason::ConfigInvalid, problem));
         None
     });
+    let restore = restore::restoration(observed).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     if !problems.is_empty() {
         return Err(invalid(&problems, references));
     }
@@ -127,6 +149,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         spec: Box::new(spec.clone()),
         reverted: None,
         asks_for,
+        restore,
         watch: settings.rollback_window_ms().map(|keep_ms| Watch {
             seconds: settings.probation_ms / 1_000,
             takes_back: settings.auto_rollback,
@@ -164,6 +187,9 @@ fn without_pods(spec: &StreamPipelineSpec) -> StreamPipelineSpec {
         suspend: None,
         update_strategy: None,
         rollback_to: None,
+        restore_from: None,
+        termination_policy: None,
+        savepoints: None,
         image: None,
         ..spec.clone()
     }
@@ -216,7 +242,8 @@ fn uses_state(observed: &Observed, plan: &Plan) -> Result<(), Vec<Incompatible>>
     let status = observed.status();
     let newest = status.generation.filter(|_| status.promoted == Some(true));
     let owner = newest.or_else(|| status.priors.first().map(|prior| prior.generation));
-    let facts = owner.and_then(|number| observed.facts(number));
+    // What a savepoint holds only the pods can read.
+    let facts = owner.and_then(|number| observed.facts(number)).filter(|facts| facts.file.restore.is_none());
     let Some(before) = facts.and_then(|facts| from_yaml(&facts.file.manifest).ok()) else { return Ok(()) };
     compatibility(&before, plan)
 }

@@ -2,7 +2,7 @@
 
 use crate::pipeline::observe::Observed;
 use crate::pipeline::report;
-use crate::pipeline::validate::{Desired, Invalid};
+use crate::pipeline::validate::{Desired, Invalid, Restoration};
 use ::pipeline::plan::{Plan, from_yaml, state_changes};
 use crds::StreamPipeline;
 use std::collections::BTreeSet;
@@ -34,9 +34,14 @@ pub(super) fn outlook(
     };
     let pods = counted(desired.shape.replicas);
     let Some(live) = live else {
-        let lines =
-            vec![if desired.suspend { "is made, suspended".to_owned() } else { format!("is made: {pods}") }];
-        return Outlook { lines, possible: true };
+        let made = if desired.suspend { "is made, suspended".to_owned() } else { format!("is made: {pods}") };
+        let begins = desired.restore.as_ref().map(|restore| match restore {
+            Restoration::Waits(what) => format!("{what}; it begins with what was saved there"),
+            Restoration::From { place, .. } => {
+                format!("begins with the state that was saved in {}", place.uri)
+            }
+        });
+        return Outlook { lines: std::iter::once(made).chain(begins).collect(), possible: true };
     };
     let lines = match (live.spec.suspend.unwrap_or(false), desired.suspend) {
         (true, true) => vec!["stays suspended; the change takes effect when it is resumed".to_owned()],

@@ -4,7 +4,7 @@ use super::Exit;
 use super::files::{ReadError, documents, print};
 use super::outlook::{Outlook, outlook};
 use crate::context::with_causes;
-use crate::pipeline::observe::{Facts, Generation, Observed};
+use crate::pipeline::observe::{Facts, Generation, Observed, SavepointSeen};
 use crate::pipeline::{references, validate::validate};
 use crate::settings::Settings;
 use ::pipeline::manifest::{Documents, Manifest};
@@ -12,7 +12,7 @@ use ::pipeline::problem::{Problem, ProblemKind};
 use clap::Parser;
 use control::GenerationFile;
 use control::generation::{FILE_KEY, stateful_set};
-use crds::{StreamPipeline, StreamWindow};
+use crds::{StreamPipeline, StreamSavepoint, StreamSavepointStatus, StreamWindow};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
@@ -143,7 +143,15 @@ async fn look(
         }
         config_maps.extend(found.map(|map| (name, map)));
     }
+    let from = pipeline.spec.restore_from.as_ref().and_then(|from| from.savepoint_ref.as_ref());
+    let savepoint = match from.filter(|_| live.is_none()) {
+        Some(from) => Some(savepoint(client, documents, namespace, &from.name).await?),
+        None => None,
+    };
     let observed = Observed {
+        last: None,
+        savepoint,
+        restore: None,
         now: Timestamp::now(),
         generations: working(&maps, &pipeline).await?.into_iter().collect(),
         pipeline,
@@ -155,6 +163,22 @@ async fn look(
     // Which images are allowed is the operator's to say.
     let settings = Settings::parse_from(["weir-operator", "--runtime-image=", "--allowed-images=*"]);
     Ok(outlook(live.as_ref(), &observed, &validate(&observed, &settings)))
+}
+
+/// The savepoint that a new pipeline begins with. One that is applied with it is not ready yet.
+async fn savepoint(
+    client: &Client,
+    documents: &Documents,
+    namespace: &str,
+    name: &str,
+) -> Result<SavepointSeen, Error> {
+    let all: Api<StreamSavepoint> = Api::namespaced(client.clone(), namespace);
+    let found = all.get_opt(name).await?.map(|savepoint| savepoint.status.unwrap_or_default());
+    let given = documents.savepoints().any(|(_, other, _)| other == name);
+    Ok(match found.or_else(|| given.then(StreamSavepointStatus::default)) {
+        Some(status) => SavepointSeen::Here(Box::new(status)),
+        None => SavepointSeen::Missing,
+    })
 }
 
 /// The generation that works, as its ConfigMap tells.

@@ -11,6 +11,7 @@ mod api;
 mod election;
 mod pods;
 mod release;
+mod savepoints;
 mod scaling;
 
 use api::{Api, Fault};
@@ -129,6 +130,7 @@ impl World {
     fn finish_jobs(&self) {
         let jobs = self.api.objects().all("jobs");
         for mut job in jobs.into_iter().filter(|job| job["status"].is_null()) {
+            savepoints::finish(self, &job);
             job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
             self.api.objects().put(JOBS, job);
         }

@@ -143,6 +143,18 @@ impl Kubelet {
 }
 
 impl Kubelet {
+    /// The Job that restores has made the journals: they say that a generation without pods was drained.
+    pub fn restored(&self, generation: u64, drain: &str) {
+        let mut kafka = self.kafka.lock().expect("free");
+        if kafka.journals.values().any(|journal| journal.claimed > generation) {
+            kafka.violations.push("journals that are in use were made anew".to_owned());
+        }
+        for unit in 0..UNITS {
+            let (locked, plan) = (Some((drain.to_owned(), generation)), "of the savepoint".to_owned());
+            kafka.journals.insert(unit, Journal { claimed: generation, locked, live: None, plan });
+        }
+    }
+
     /// Who takes a change back has to be told so.
     fn check_rewind(&self, name: &str, file: &GenerationFile) {
         let mut kafka = self.kafka.lock().expect("free");

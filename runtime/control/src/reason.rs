@@ -52,7 +52,7 @@ words! {
         RollingBack,
         /// An earlier revision runs, because the newer one failed.
         RolledBack,
-        /// A bounded pipeline has read all its input.
+        /// A savepoint is complete, or a bounded pipeline has read all its input.
         Succeeded,
         /// The spec has a mistake.
         ConfigInvalid,

@@ -34,7 +34,7 @@ pub(crate) use keys::MaskKey;
 pub use keys::{KeyError, MASK_KEY_BYTES_MIN, MaskKeys, SecretsHash};
 pub use load::{Loaded, LoadedPipeline, from_yaml, load};
 pub use mask::{Keep, Mask, Masking};
-pub use storage::{Bucket, Cloud, Storage, storage};
+pub use storage::{Bucket, Cloud, Storage, check_savepoint, storage};
 
 use crate::column::{FieldPath, Projection};
 use crate::expression::Expression;

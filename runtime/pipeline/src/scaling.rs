@@ -2,9 +2,11 @@
 //! other bounds hold. Whether pods come or go is decided elsewhere; here is what the decision goes by.
 
 mod check;
+mod clock;
 mod cron;
 
 pub use check::{COOLDOWN_DOWN_SECONDS, COOLDOWN_UP_SECONDS, HEALTH_TARGET, STABILIZATION_DOWN_SECONDS};
+pub use clock::Clock;
 pub use cron::{Cron, CronError};
 
 use jiff::Timestamp;

@@ -12,6 +12,7 @@ mod duration;
 mod kafka;
 mod pipeline;
 mod pod;
+mod savepoint;
 mod scaling;
 mod sink;
 mod source;
@@ -28,6 +29,7 @@ pub use pod::{
     ResourceAmounts, Resources, RollbackTo, Size, Toleration, TolerationOperator, TopologySpread,
     UpdateStrategy, UpdateType, WhenUnsatisfiable,
 };
+pub use savepoint::{DeletionPolicy, RestoreFrom, SavepointSchedule, StreamSavepointSpec, TerminationPolicy};
 pub use scaling::{
     AverageCount, HealthTarget, LagAge, ProcessingTarget, ScalingBehavior, ScalingMetric, ScalingPolicySpec,
     ScalingPreset, ScalingRules, ScalingSchedule, ScalingStep, ScalingStepType, SelectPolicy, Utilization,

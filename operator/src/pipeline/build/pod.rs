@@ -1,8 +1,10 @@
 //! The pods: the workers of a generation, and the Job that deletes internal topics and snapshots. Both run under the restricted
 //! standard of pod security: not root, nothing writable but /tmp, no capability, no token.
 
-use super::{Error, affinity, cleanup_name, labels, metadata, shared_name, size};
+use super::task::Task;
+use super::{Error, affinity, cleanup_name, labels, metadata, restore, shared_name, size};
 use crate::pipeline::observe::Observed;
+use crate::pipeline::plan::Intent;
 use crate::pipeline::validate::Desired;
 use crate::pipeline::{GENERATION_LABEL, references};
 use crate::settings::Settings;
@@ -10,7 +12,7 @@ use ::pipeline::spec::{
     StreamPipelineSpec, Toleration as SpecToleration, TolerationOperator, WhenUnsatisfiable,
 };
 use control::generation::{FILE_KEY, FILE_PATH, POD_NAME_VARIABLE, Ports, SECRETS_DIRECTORY, stateful_set};
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
     EnvVarSource, HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
@@ -37,7 +39,7 @@ const FILE_DIRECTORY: &str = "/etc/weir";
 pub(super) fn template(
     observed: &Observed,
     desired: &Desired,
-    number: u64,
+    (number, intent): (u64, &Intent),
     settings: &Settings,
 ) -> PodTemplateSpec {
     let name = observed.name();
@@ -45,7 +47,9 @@ pub(super) fn template(
     let mut pod_labels = spec.pod_labels.clone();
     pod_labels.extend(labels(&name));
     pod_labels.insert(GENERATION_LABEL.to_owned(), number.to_string());
-    let mut pod = pod_spec(&name, number, &desired.image, &desired.secrets, settings);
+    let mut secrets = desired.secrets.clone();
+    secrets.extend(restore::secrets(observed, number, intent));
+    let mut pod = pod_spec(&name, Some(number), &desired.image, &secrets, settings);
     pod.image_pull_secrets = pull_secrets(spec);
     place(&mut pod, spec, &pod_labels);
     for container in &mut pod.containers {
@@ -68,46 +72,30 @@ pub(super) fn template(
 pub(super) fn cleanup_job(observed: &Observed, number: u64, settings: &Settings) -> Result<Job, Error> {
     let name = observed.name();
     let spec = &observed.pipeline.spec;
-    let image = spec.image.as_ref().filter(|image| settings.allows(image)).unwrap_or(&settings.runtime_image);
-    let secrets = references::secrets(spec, &observed.windows);
-    let mut pod = pod_spec(&name, number, image, &secrets, settings);
-    pod.restart_policy = Some("Never".to_owned());
+    let task = Task {
+        pipeline: &name,
+        spec: Some(spec),
+        generation: Some(number),
+        secrets: references::secrets(spec, &observed.windows),
+        args: ["cleanup", "--generation-file", FILE_PATH].map(str::to_owned).into(),
+        retries: CLEANUP_RETRIES,
+        seconds: CLEANUP_SECONDS,
+    };
+    Ok(task.job(metadata(&observed.pipeline, cleanup_name(&name), None)?, settings))
+}
+
+/// Where the pod of a Job may run: as the user says of the workers, without what only spreads them.
+pub(super) fn place_task(pod: &mut PodSpec, spec: &StreamPipelineSpec) {
     pod.node_selector = Some(spec.node_selector.clone()).filter(|selector| !selector.is_empty());
     pod.tolerations = tolerations(spec);
     pod.affinity = spec.affinity.as_ref().and_then(affinity::of_cleanup);
     pod.image_pull_secrets = pull_secrets(spec);
-    for container in &mut pod.containers {
-        container.args = Some(["cleanup", "--generation-file", FILE_PATH].map(str::to_owned).into());
-        container.resources = Some(size::resources(&StreamPipelineSpec {
-            size: Some(::pipeline::spec::Size::Small),
-            resources: None,
-            ..spec.clone()
-        }));
-    }
-    // Without the label of a generation: it is none of the pods that a generation is made of. Those of the user may give
-    // the pods the identity with which snapshots are deleted.
-    let mut pod_labels = spec.pod_labels.clone();
-    pod_labels.extend(labels(&name));
-    let template = PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(pod_labels), ..ObjectMeta::default() }),
-        spec: Some(pod),
-    };
-    Ok(Job {
-        metadata: metadata(&observed.pipeline, cleanup_name(&name), None)?,
-        spec: Some(JobSpec {
-            active_deadline_seconds: Some(CLEANUP_SECONDS),
-            backoff_limit: Some(CLEANUP_RETRIES),
-            template,
-            ..JobSpec::default()
-        }),
-        status: None,
-    })
 }
 
-/// What workers and cleanup have in common.
-fn pod_spec(
+/// What workers and Jobs have in common.
+pub(super) fn pod_spec(
     name: &str,
-    number: u64,
+    number: Option<u64>,
     image: &str,
     secrets: &BTreeSet<String>,
     settings: &Settings,
@@ -245,16 +233,18 @@ fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
 
 /// The generation file, a small /tmp, and every Secret in a folder of its name. A Secret that is missing does not keep
 /// the pod from starting: the pod reports which key it lacks.
-fn volumes(name: &str, number: u64, secrets: &BTreeSet<String>) -> (Vec<Volume>, Vec<VolumeMount>) {
+fn volumes(name: &str, number: Option<u64>, secrets: &BTreeSet<String>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mount = |name: &str, path: String, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path,
         read_only: Some(read_only),
         ..VolumeMount::default()
     };
-    let file = KeyToPath { key: FILE_KEY.to_owned(), path: FILE_KEY.to_owned(), mode: None };
-    let mut volumes = vec![
-        Volume {
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    if let Some(number) = number {
+        let file = KeyToPath { key: FILE_KEY.to_owned(), path: FILE_KEY.to_owned(), mode: None };
+        mounts.push(mount("generation", FILE_DIRECTORY.to_owned(), true));
+        volumes.push(Volume {
             name: "generation".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
                 name: stateful_set(name, number),
@@ -262,18 +252,14 @@ fn volumes(name: &str, number: u64, secrets: &BTreeSet<String>) -> (Vec<Volume>,
                 ..ConfigMapVolumeSource::default()
             }),
             ..Volume::default()
-        },
-        Volume {
-            name: "tmp".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                medium: None,
-                size_limit: Some(Quantity("64Mi".to_owned())),
-            }),
-            ..Volume::default()
-        },
-    ];
-    let mut mounts =
-        vec![mount("generation", FILE_DIRECTORY.to_owned(), true), mount("tmp", "/tmp".to_owned(), false)];
+        });
+    }
+    mounts.push(mount("tmp", "/tmp".to_owned(), false));
+    volumes.push(Volume {
+        name: "tmp".to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: Some(Quantity("64Mi".to_owned())) }),
+        ..Volume::default()
+    });
     for (at, secret) in secrets.iter().enumerate() {
         let volume = format!("secret-{at}");
         mounts.push(mount(&volume, format!("{SECRETS_DIRECTORY}/{secret}"), true));

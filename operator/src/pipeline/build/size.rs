@@ -17,6 +17,16 @@ pub(super) fn resources(spec: &StreamPipelineSpec) -> ResourceRequirements {
     ResourceRequirements { requests: some(requests), limits: some(limits), claims: None }
 }
 
+/// Requests and limits of a pod that does one thing and ends.
+pub(super) fn small() -> ResourceRequirements {
+    let [requests, limits] = of_size(Size::Small);
+    ResourceRequirements {
+        requests: Some(quantities(requests)),
+        limits: Some(quantities(limits)),
+        claims: None,
+    }
+}
+
 /// Requests and limits of a size, as CPU and memory.
 fn of_size(size: Size) -> [[&'static str; 2]; 2] {
     match size {

@@ -290,3 +290,56 @@ fn the_fields_of_the_user_reach_the_pods_and_cannot_replace_ours() {
     assert_eq!((limits["cpu"].0.as_str(), limits["memory"].0.as_str()), ("2", "4Gi"));
     assert_eq!(file(&observed).shape.workers_per_replica, 2);
 }
+
+/// The reference pipeline, of which the Job that restores has just ended.
+fn restored() -> Observed {
+    use crate::job::{End, JobSeen};
+    use control::savepoint::{JobResult, Restored};
+    let restoring = carried_out(beginning(), &decide(&beginning()));
+    let said = Ok(JobResult::Restored(Restored { plan_hash: "0c".repeat(16), units: 4 }));
+    Observed { restore: Some(JobSeen::Ended(End { at: None, said })), ..restoring }
+}
+
+fn beginning() -> Observed {
+    edited(created(), |pipeline| {
+        let from = "{uri: 's3://state/savepoints/a', secretRef: {name: other-bucket}}";
+        pipeline.spec.restore_from = Some(serde_saphyr::from_str(from).expect("a place"));
+    })
+}
+
+#[test]
+fn the_job_that_restores_a_savepoint_and_the_generation_that_stands_for_it() {
+    let Some(Work::Restore(restoring)) = work(&beginning()).into_iter().next() else { panic!("a job") };
+    let map = restoring.config_map.expect("a new generation");
+    let file: GenerationFile = serde_saphyr::from_str(&map.data.expect("data")[FILE_KEY]).expect("a file");
+    assert_eq!(file.check(), Ok(()));
+    assert_eq!((file.generation, file.shape.workers(), file.priors.len()), (1, 1, 0));
+    let place = file.restore.expect("a place");
+    assert_eq!(
+        (place.uri.as_str(), place.secret.as_deref()),
+        ("s3://state/savepoints/a", Some("other-bucket"))
+    );
+    assert!(!file.manifest.contains("restoreFrom"), "{}", file.manifest);
+    insta::assert_yaml_snapshot!(restoring.job);
+}
+
+#[test]
+fn the_first_pods_after_a_savepoint_know_where_it_is_and_can_read_it() {
+    let observed = restored();
+    let file = file(&observed);
+    assert_eq!((file.generation, &file.restore), (2, &None));
+    let prior = &file.priors[0];
+    assert_eq!((prior.generation, prior.manifest.as_ref()), (1, None), "its plan stands in the savepoint");
+    assert_eq!(prior.plan_hash, "0c".repeat(16));
+    assert_eq!(prior.restore.as_ref().map(|place| place.uri.as_str()), Some("s3://state/savepoints/a"));
+    let secrets = |observed: &Observed| {
+        let volumes = pod(observed).volumes.into_iter().flatten();
+        volumes.filter_map(|volume| volume.secret?.secret_name).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(&observed), ["my-kafka-access", "other-bucket"]);
+    let mut again = carried_out(observed.clone(), &decide(&observed));
+    let starting = again.generations.last_mut().expect("the second generation");
+    starting.replicas = None;
+    starting.facts.as_mut().expect("facts").file = file;
+    assert_eq!(secrets(&again), ["my-kafka-access", "other-bucket"], "made anew, too");
+}

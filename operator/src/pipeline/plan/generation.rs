@@ -17,7 +17,9 @@ impl Planner<'_> {
         if self.intent.generation.is_some() {
             return;
         }
-        let found = self.observed.generations.iter().filter_map(|found| Some((found, found.facts.as_ref()?)));
+        // What stands for a savepoint has no pods: that is begun again, or goes on when its Job has said so.
+        let found = self.observed.generations.iter().filter(|found| !found.is_restored());
+        let found = found.filter_map(|found| Some((found, found.facts.as_ref()?)));
         // One that nobody has seen at work may be standing by.
         let newest = found.max_by_key(|(found, _)| {
             (found.runs(), found.runs() && self.somebody_read_a_claim_of(found.number), found.number)
@@ -101,9 +103,14 @@ impl Planner<'_> {
         let Some(number) = self.intent.generation.filter(|_| self.intent.promoted) else {
             return self.intent.priors.clone();
         };
+        let restored = self.intent.restored_from.as_ref();
         let last = self.observed.facts(number).map(|facts| Prior {
             generation: number,
-            plan_hash: facts.file.plan_hash.clone(),
+            // The state of a savepoint has the plan of the savepoint.
+            plan_hash: match (&facts.file.restore, restored) {
+                (Some(_), Some(restored)) => restored.plan_hash.clone(),
+                _ => facts.file.plan_hash.clone(),
+            },
             replicas: facts.file.shape.replicas,
             workers_per_replica: facts.file.shape.workers_per_replica,
         });
@@ -129,6 +136,9 @@ impl Planner<'_> {
     /// This generation is what is wanted, and nobody has taken its number or a higher one.
     pub(super) fn is_current(&self, number: u64, desired: &Desired) -> bool {
         let Some(generation) = self.observed.generation(number) else { return false };
+        if generation.is_restored() {
+            return false;
+        }
         let wanted =
             generation.facts.as_ref().is_some_and(|facts| facts.generation_hash == desired.generation_hash);
         wanted && !generation.is_overtaken()
@@ -137,6 +147,7 @@ impl Planner<'_> {
     /// Only the number of pods differs, or something else: a restart that is asked for, too.
     pub(super) fn kind_of_change(&self, number: u64, desired: &Desired) -> TransitionKind {
         match self.observed.facts(number) {
+            Some(facts) if facts.file.restore.is_some() => TransitionKind::Restore,
             Some(facts)
                 if facts.revision_hash == desired.revision_hash && facts.file.shape != desired.shape =>
             {

@@ -1,7 +1,7 @@
 //! The part of the status that is the journal: what the operator is about to do, written before it is done.
 
 use crds::StreamPipelineStatus;
-use crds::pipeline::{Drained, HistoryEntry, Prior, Probation, RolledBack, Transition};
+use crds::pipeline::{Drained, HistoryEntry, Prior, Probation, RestoredFrom, RolledBack, Transition};
 
 /// What the operator is about to do.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -26,6 +26,8 @@ pub struct Intent {
     pub rolled_back: Option<RolledBack>,
     /// The revision that the user asked for last.
     pub rollback_to: Option<i64>,
+    /// The saved state that the pipeline began with.
+    pub restored_from: Option<RestoredFrom>,
     /// Whose workers the newest generation has to fence.
     pub priors: Vec<Prior>,
     /// Past revisions.
@@ -46,6 +48,7 @@ impl Intent {
             probation: status.probation.clone(),
             rolled_back: status.rolled_back.clone(),
             rollback_to: status.rollback_to,
+            restored_from: status.restored_from.clone(),
             priors: status.priors.clone(),
             history: status.history.clone(),
         }
@@ -63,6 +66,7 @@ impl Intent {
         status.probation.clone_from(&self.probation);
         status.rolled_back.clone_from(&self.rolled_back);
         status.rollback_to = self.rollback_to;
+        status.restored_from.clone_from(&self.restored_from);
         status.priors.clone_from(&self.priors);
         status.history.clone_from(&self.history);
     }

@@ -41,6 +41,10 @@ impl Planner<'_> {
     ) {
         let facts = before.and_then(|before| self.observed.facts(before));
         let (Some(before), Some(facts)) = (before, facts) else { return };
+        // Nobody could go back to a generation that never had pods.
+        if facts.file.restore.is_some() {
+            return;
+        }
         let same_plan = facts.file.plan_hash == plan_hash;
         if facts.revision_hash == revision_hash || same_plan && self.intent.probation.is_some() {
             return;

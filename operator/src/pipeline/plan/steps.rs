@@ -27,10 +27,7 @@ impl Planner<'_> {
             self.enter(TransitionStep::Removing);
             return self.remove();
         };
-        let cut = |unit: &control::status::UnitStatus| {
-            unit.state == UnitState::Cut && unit.drain.as_deref() == Some(id.as_str())
-        };
-        let all_cut = self.current().is_some_and(|generation| generation.every_unit(cut));
+        let all_cut = self.is_cut(&id);
         let nobody = self.stopped(number);
         let hopeless =
             nobody || self.late() && self.current().is_none_or(|generation| !generation.may_work());
@@ -43,6 +40,14 @@ impl Planner<'_> {
         }
         self.actions.push(Action::Tell(number, Instruction::Drain(id)));
         Phase::Changing
+    }
+
+    /// Every unit has made its state durable under this drain.
+    pub(super) fn is_cut(&self, id: &DrainId) -> bool {
+        let cut = |unit: &control::status::UnitStatus| {
+            unit.state == UnitState::Cut && unit.drain.as_deref() == Some(id.as_str())
+        };
+        self.current().is_some_and(|generation| generation.every_unit(cut))
     }
 
     /// The pods go; then the next generation comes, or nothing.
@@ -124,7 +129,8 @@ impl Planner<'_> {
         }
         self.enter(TransitionStep::Promoting);
         self.intent.promoted = true;
-        let drained = self.intent.drained.take();
+        // The drain of another generation is none that this one would resume.
+        let drained = self.intent.drained.take().filter(|drained| drained.generation == number);
         if let Some(transition) = self.intent.transition.as_mut() {
             transition.drain = drained.map(|drained| drained.id);
         }

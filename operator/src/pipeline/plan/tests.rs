@@ -1,6 +1,8 @@
 //! The decisions over a table of situations, and walks through whole transitions.
 
+mod ending;
 mod handover;
+mod restore;
 mod rollback;
 
 use super::{Action, Phase};

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 
 /// Events that are no reason of `Ready`.
 #[cfg(test)]
-pub(super) const OTHERS: [&str; 3] = [GENERATION_STARTED, DRAINED, TOPICS_LEFT];
+pub(super) const OTHERS: [&str; 4] =
+    [GENERATION_STARTED, DRAINED, TOPICS_LEFT, crate::savepoint::report::SAVEPOINT_LEFT];
 const GENERATION_STARTED: &str = "GenerationStarted";
 const DRAINED: &str = "Drained";
 const TOPICS_LEFT: &str = "TopicsLeft";

@@ -1,7 +1,7 @@
 //! The conditions: what holds, why, and what it waits on.
 
 use super::problems::{Problem, problems};
-use super::{Facts, event_time};
+use super::{Facts, ending, event_time, restoring};
 use crate::pipeline::observe::PodSeen;
 use crate::pipeline::plan::Phase;
 use control::call::bounded_message;
@@ -40,20 +40,23 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
     let verdict = |holds: bool, reason, message: String| Verdict::new(Kind::Ready, holds, reason, message);
     let phase = facts.decision.phase;
     if phase == Phase::Deleting {
-        return verdict(
-            false,
-            Reason::Deploying,
-            format!("the pipeline is being deleted; {}", waits_on(facts, pods)),
-        );
+        let message = bounded_message(format!("the pipeline is being deleted; {}", waits_on(facts, pods)));
+        return verdict(false, ending::reason(facts, late(facts)), message);
     }
     if let Err(invalid) = facts.desired {
         return verdict(false, invalid.reason, with_what_runs(&invalid.message, facts, pods));
+    }
+    if let Some(failed) = restoring::failed_for_good(facts) {
+        return verdict(false, failed.reason.unwrap_or(Reason::SavepointFailed), failed.message.clone());
     }
     if let Some(failure) = facts.failure {
         return verdict(false, Reason::Deploying, bounded_message(failure.to_owned()));
     }
     if phase == Phase::Suspended {
         return verdict(true, Reason::Suspended, suspended(facts).to_owned());
+    }
+    if phase == Phase::Waiting {
+        return verdict(false, Reason::Deploying, restoring::waits_on(facts));
     }
     let mut blocking = problems.iter().filter(|problem| problem.condition != Kind::WatermarkAdvancing);
     if let Some(first) = blocking.next() {
@@ -157,6 +160,7 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         (TransitionKind::Resume, _) if facts.decision.intent.rolled_back.is_some() => Reason::RollingBack,
         (
             TransitionKind::Start
+            | TransitionKind::Restore
             | TransitionKind::Recreate
             | TransitionKind::Resume
             | TransitionKind::Delete,
@@ -216,6 +220,8 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
             let next = Side::new(successor, next.unwrap_or_default(), wanted);
             between(transition.step, Side::new(number, pods, pods.len()), next)
         }
+        None if transition.step == TransitionStep::Saving => ending::waits_on(facts),
+        None if transition.step == TransitionStep::Restoring => restoring::waits_on(facts),
         None => alone(transition.step, number, pods, wanted),
     };
     let text = match &intent.rolled_back {
@@ -225,7 +231,12 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
         }
         _ => text,
     };
-    if late(facts) { bounded_message(format!("{text}; this takes longer than expected")) } else { text }
+    if !late(facts) {
+        return text;
+    }
+    let deleted = facts.decision.phase == Phase::Deleting && transition.step == TransitionStep::Draining;
+    let way_out = if deleted { ending::way_out(facts) } else { String::new() };
+    bounded_message(format!("{text}; this takes longer than expected{way_out}"))
 }
 
 /// One generation takes over from another that works.
@@ -265,7 +276,7 @@ fn alone(step: TransitionStep, number: u64, pods: &[PodSeen], wanted: usize) -> 
             format!("waits for pods to finish and to save their state: {left}")
         }
         TransitionStep::Removing => "waits for the old pods to disappear".to_owned(),
-        TransitionStep::StandingBy | TransitionStep::Starting => {
+        TransitionStep::Restoring | TransitionStep::StandingBy | TransitionStep::Starting => {
             format!("waits for pods of generation {number} to start and to restore: {}", side.named(&is_near))
         }
         TransitionStep::Promoting => match (side.rest(&is_live), reprocessing(pods)) {
@@ -275,7 +286,9 @@ fn alone(step: TransitionStep, number: u64, pods: &[PodSeen], wanted: usize) -> 
             ),
             _ => format!("waits for pods of generation {number} to take over: {}", side.named(&is_live)),
         },
-        TransitionStep::Cleaning => "waits for the Job that deletes the internal topics".to_owned(),
+        TransitionStep::Saving | TransitionStep::Cleaning => {
+            "waits for the Job that deletes the internal topics".to_owned()
+        }
     }
 }
 
@@ -317,7 +330,11 @@ fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     let phase = facts.decision.phase;
     let asked = facts.decision.intent.rolled_back.as_ref().is_some_and(|back| back.asked);
     let refused = facts.desired.is_err() || phase == Phase::RolledBack && !asked;
-    !deleting && (refused || problems.iter().any(hopeless) || late(facts))
+    let restored = restoring::failed_for_good(facts).is_none();
+    if deleting {
+        return ending::reason(facts, late(facts)) == Reason::SavepointFailed;
+    }
+    refused || !restored || problems.iter().any(hopeless) || late(facts)
 }
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {

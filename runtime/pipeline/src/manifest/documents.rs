@@ -5,15 +5,16 @@ use super::{API_VERSION, DEFAULT_NAMESPACE, Manifest, References};
 use crate::problem::{ObjectId, Path, Place, Problem, ProblemKind, suggest};
 use crate::spec::defaults::NAME_LENGTH_MAX;
 use crate::spec::wire;
-use crate::spec::{ScalingPolicySpec, StreamWindowSpec};
+use crate::spec::{ScalingPolicySpec, StreamSavepointSpec, StreamWindowSpec};
 use base64::Engine;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     (API_VERSION, "StreamPipeline"),
     (API_VERSION, "StreamWindow"),
     (API_VERSION, "ScalingPolicy"),
+    (API_VERSION, "StreamSavepoint"),
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
 ];
@@ -62,6 +63,7 @@ enum Content {
     Pipeline(Box<Manifest>),
     Window(Box<StreamWindowSpec>),
     Scaling(Box<ScalingPolicySpec>),
+    Savepoint(Box<StreamSavepointSpec>),
     ConfigMap(BTreeMap<String, String>),
     Secret(SecretData),
     /// So far from its shape that it has no typed form; its problems are reported.
@@ -104,6 +106,16 @@ impl Documents {
         })
     }
 
+    /// All StreamSavepoints with their namespace and name.
+    pub fn savepoints(&self) -> impl Iterator<Item = (&str, &str, &StreamSavepointSpec)> {
+        self.objects.iter().filter_map(|object| match &object.content {
+            Content::Savepoint(savepoint) => {
+                Some((object.namespace(), object.id.name.as_str(), savepoint.as_ref()))
+            }
+            _ => None,
+        })
+    }
+
     /// What pipelines of a namespace may refer to.
     pub fn references(&self, namespace: &str) -> References {
         let mut references = References::default();
@@ -116,7 +128,11 @@ impl Documents {
                 Content::ConfigMap(data) => {
                     references.config_maps.insert(name, data.clone());
                 }
-                Content::Pipeline(_) | Content::Scaling(_) | Content::Secret(_) | Content::Unreadable => {}
+                Content::Pipeline(_)
+                | Content::Scaling(_)
+                | Content::Savepoint(_)
+                | Content::Secret(_)
+                | Content::Unreadable => {}
             }
         }
         references
@@ -280,6 +296,9 @@ impl Reader<'_> {
             }),
             "StreamWindow" => self.spec(wire::window_schema()).map(|spec| Content::Window(Box::new(spec))),
             "ScalingPolicy" => self.spec(wire::scaling_schema()).map(|spec| Content::Scaling(Box::new(spec))),
+            "StreamSavepoint" => {
+                self.spec(wire::savepoint_schema()).map(|spec| Content::Savepoint(Box::new(spec)))
+            }
             "ConfigMap" => Some(Content::ConfigMap(self.texts("data"))),
             _ => Some(Content::Secret(self.secret())),
         };

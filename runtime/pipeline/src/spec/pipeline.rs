@@ -2,8 +2,9 @@
 
 use super::pod::TextMap;
 use super::{
-    Affinity, Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, RollbackTo, SideSink,
-    SinkSpec, Size, SourceSpec, StartFrom, StepSpec, Toleration, TopologySpread, UpdateStrategy,
+    Affinity, Checkpoint, DeliveryGuarantee, Duration, KafkaAccess, NameRef, Resources, RestoreFrom,
+    RollbackTo, SavepointSchedule, SideSink, SinkSpec, Size, SourceSpec, StartFrom, StepSpec,
+    TerminationPolicy, Toleration, TopologySpread, UpdateStrategy,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,12 @@ use serde::{Deserialize, Serialize};
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "has(self.partitions) == has(oldSelf.partitions) && (!has(self.partitions) || self.partitions == oldSelf.partitions)",
      "message": "partitions cannot be changed; create another pipeline"},
+    {"rule": "has(self.restoreFrom) == has(oldSelf.restoreFrom) && (!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)",
+     "message": "restoreFrom is for a new pipeline: it cannot be added, changed or taken away later; create another pipeline"},
+    {"rule": "!has(self.savepoints) || (has(self.checkpoint) && has(self.checkpoint.storage))",
+     "message": "savepoints need checkpoint.storage"},
+    {"rule": "!has(self.terminationPolicy) || self.terminationPolicy != 'Savepoint' || (has(self.checkpoint) && has(self.checkpoint.storage))",
+     "message": "terminationPolicy: Savepoint needs checkpoint.storage"},
     {"rule": "!(has(self.size) && has(self.resources))", "message": "set at most one of size and resources"}
 ]))]
 pub struct StreamPipelineSpec {
@@ -115,4 +122,15 @@ pub struct StreamPipelineSpec {
     /// from the state that there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<RollbackTo>,
+    /// The saved state with which the pipeline begins; by default it begins without any. Nobody can add or change it later. On a
+    /// machine without Kubernetes it has no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_from: Option<RestoreFrom>,
+    /// Savepoints that are taken by the clock, in `checkpoint.storage`; by default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub savepoints: Option<SavepointSchedule>,
+    /// What becomes of the state when the pipeline is deleted: `Discard` deletes it, `Savepoint` lets the pods finish and keeps it
+    /// in a StreamSavepoint in `checkpoint.storage`; the default is `Discard`. With `Savepoint` the pipeline stays until that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination_policy: Option<TerminationPolicy>,
 }

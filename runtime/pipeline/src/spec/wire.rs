@@ -5,7 +5,7 @@
 
 use super::affinity::{LABEL_KEY, LABEL_VALUE, NODE_NAME};
 use super::delivery::{ENDPOINT, REGION};
-use super::{ScalingPolicySpec, StreamPipelineSpec, StreamWindowSpec};
+use super::{ScalingPolicySpec, StreamPipelineSpec, StreamSavepointSpec, StreamWindowSpec};
 use crate::problem::{Path, PathPart, ProblemKind, closest, suggest};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 static PIPELINE: LazyLock<Value> = LazyLock::new(schema_of::<StreamPipelineSpec>);
 static WINDOW: LazyLock<Value> = LazyLock::new(schema_of::<StreamWindowSpec>);
 static SCALING: LazyLock<Value> = LazyLock::new(schema_of::<ScalingPolicySpec>);
+static SAVEPOINT: LazyLock<Value> = LazyLock::new(schema_of::<StreamSavepointSpec>);
 
 /// The schema of `spec` of a StreamPipeline.
 pub fn pipeline_schema() -> &'static Value {
@@ -27,6 +28,11 @@ pub fn window_schema() -> &'static Value {
 /// The schema of `spec` of a ScalingPolicy.
 pub fn scaling_schema() -> &'static Value {
     &SCALING
+}
+
+/// The schema of `spec` of a StreamSavepoint.
+pub fn savepoint_schema() -> &'static Value {
+    &SAVEPOINT
 }
 
 fn schema_of<T: schemars::JsonSchema>() -> Value {

@@ -1,5 +1,7 @@
 //! Situations: what was seen, made by few words, and what is reported of it.
 
+mod savepoints;
+
 use super::{Counted, Facts, events, status};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
@@ -179,7 +181,8 @@ fn deleted(observed: Observed) -> Observed {
 pub(super) fn situations() -> Vec<Situation> {
     let all =
         [life(), changes(), mistakes(), told_by_pods(), told_by_kubernetes(), ends_of_life(), windows()];
-    all.into_iter().flatten().collect()
+    let of_savepoints = [savepoints::restored(), savepoints::ending(), savepoints::taken()];
+    all.into_iter().chain(of_savepoints).flatten().collect()
 }
 
 /// From a new object to one that runs.
