@@ -104,8 +104,7 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
     decision.intent.write(&mut status);
     for action in &decision.actions {
         match action {
-            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) => {}
-            Action::Clean(_) => {}
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) | Action::Clean(_) => {}
             Action::Save => observed.last = Some(super::observe::SavepointSeen::Here(Box::default())),
             Action::Restore => observed = with_restored_generation(observed),
             Action::ForgetRestore => observed.restore = None,

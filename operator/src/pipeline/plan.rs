@@ -112,7 +112,6 @@ impl Action {
             Self::AddFinalizer => "protect",
             Self::RemoveFinalizer => "release",
             Self::Restore => "restore",
-            Self::ForgetRestore => "forget",
             Self::Start(_) => "start",
             Self::Resize(..) => "resize",
             Self::Remove(_) => "remove",
@@ -121,7 +120,7 @@ impl Action {
             Self::Tell(_, Instruction::Resume(_)) => "resume",
             Self::Save => "save",
             Self::Clean(_) => "clean",
-            Self::Forget(_) => "forget",
+            Self::Forget(_) | Self::ForgetRestore => "forget",
         }
     }
 }

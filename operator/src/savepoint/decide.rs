@@ -302,10 +302,9 @@ impl Decider<'_> {
                 self.actions.push(Action::RemoveFinalizer);
             }
             _ if late => self.leave(),
-            (Some(JobSeen::Going), _) => {}
+            (Some(JobSeen::Going), _) | (None, Some(JobSeen::Running(_) | JobSeen::Going)) => {}
             (Some(_), _) => self.actions.push(Action::ForgetTake),
             (None, None) => self.actions.push(Action::Delete),
-            (None, Some(JobSeen::Running(_) | JobSeen::Going)) => {}
             (None, Some(JobSeen::Ended(end))) => match &end.said {
                 Ok(JobResult::Failed(failed)) if hopeless(failed) => self.leave(),
                 _ => self.actions.push(Action::ForgetDelete),

@@ -90,8 +90,8 @@ pub(crate) fn walk(mut observed: Observed) -> (Observed, Decision) {
     (observed, decision)
 }
 
-pub(crate) fn ended(said: Result<JobResult, &str>) -> Option<JobSeen> {
-    Some(JobSeen::Ended(End { at: None, said: said.map_err(str::to_owned) }))
+pub(crate) fn ended(said: Result<JobResult, &str>) -> JobSeen {
+    JobSeen::Ended(End { at: None, said: said.map_err(str::to_owned) })
 }
 
 pub(crate) fn taken() -> JobResult {

@@ -81,10 +81,9 @@ pub fn news(
     {
         let stalled = find(&after.conditions, Kind::Stalled).is_some();
         let note = new.message.clone();
-        events.push(match stalled {
-            true => warning(&new.reason, note),
-            false => event(EventType::Normal, &new.reason, note),
-        });
+        let made =
+            if stalled { warning(&new.reason, note) } else { event(EventType::Normal, &new.reason, note) };
+        events.push(made);
     }
     events
 }

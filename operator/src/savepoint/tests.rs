@@ -9,6 +9,7 @@ use crate::pipeline::fixture::{created, edited, live, noon, settings};
 use ::pipeline::spec::CheckpointStorage;
 use control::savepoint::JobResult;
 use control::{Condition as Kind, Reason};
+use crds::StreamSavepointStatus;
 use crds::condition::find;
 use crds::savepoint::Trigger;
 use k8s_openapi::api::batch::v1::Job;
@@ -46,7 +47,7 @@ fn a_savepoint_is_taken_by_a_job_and_is_ready_for_good() {
     assert_eq!(words(&observed), pair("False", Reason::Savepointing));
     assert_eq!(decide(&observed).actions, [], "the Job works");
 
-    let (observed, decision) = walk(Observed { take: ended(Ok(taken())), ..observed });
+    let (observed, decision) = walk(Observed { take: Some(ended(Ok(taken()))), ..observed });
     assert_eq!(decision.actions, [Action::ForgetTake], "behind the status");
     let (word, reason, message) = ready(&observed);
     assert_eq!((word.as_str(), reason.as_str()), ("True", "Succeeded"));
@@ -120,7 +121,7 @@ fn what_fails_for_now_is_tried_again_and_in_the_end_given_up() {
     let (mut observed, _) = walk(asked());
     let mut attempts = 1;
     loop {
-        observed = Observed { take: ended(Err("its pod was evicted")), ..after(observed, 20) };
+        observed = Observed { take: Some(ended(Err("its pod was evicted"))), ..after(observed, 20) };
         let (failed, decision) = walk(observed);
         assert_eq!(decision.actions, [Action::ForgetTake]);
         observed = failed;
@@ -145,10 +146,10 @@ fn what_fails_for_now_is_tried_again_and_in_the_end_given_up() {
 fn what_cannot_get_better_is_not_tried_again() {
     let (observed, _) = walk(asked());
     let failed = JobResult::failed(Some(Reason::AuthFailed), "the store refuses the key".to_owned(), true);
-    let (observed, decision) = walk(Observed { take: ended(Ok(failed)), ..observed });
+    let (observed, decision) = walk(Observed { take: Some(ended(Ok(failed))), ..observed });
     assert_eq!(decision.actions, [Action::ForgetTake]);
     assert_eq!(words(&observed), pair("Stalled", Reason::AuthFailed));
-    assert_eq!(report::news(&Default::default(), &observed.status(), &decision).len(), 1);
+    assert_eq!(report::news(&StreamSavepointStatus::default(), &observed.status(), &decision).len(), 1);
 }
 
 #[test]
@@ -172,13 +173,13 @@ fn what_was_saved_is_deleted_before_a_savepoint_that_says_so_disappears() {
     assert_eq!(decision.actions, []);
     let (observed, decision) = walk(Observed { take: None, ..going });
     assert_eq!(decision.actions, [Action::Delete]);
-    let (observed, decision) = walk(Observed { delete: ended(Err("evicted")), ..observed });
+    let (observed, decision) = walk(Observed { delete: Some(ended(Err("evicted"))), ..observed });
     assert_eq!(decision.actions, [Action::ForgetDelete]);
     let (observed, _) = walk(observed);
     let late = walk(after(observed.clone(), 300)).1;
     assert!(late.left && late.actions == [Action::RemoveFinalizer], "deleting never hangs");
     assert_eq!(report::news(&observed.status(), &observed.status(), &late)[0].reason, report::SAVEPOINT_LEFT);
-    let (_, decision) = walk(Observed { delete: ended(Ok(JobResult::Deleted)), ..observed });
+    let (_, decision) = walk(Observed { delete: Some(ended(Ok(JobResult::Deleted))), ..observed });
     assert_eq!((decision.actions, decision.left), (vec![Action::RemoveFinalizer], false));
 }
 

@@ -111,6 +111,9 @@ impl World {
                     context = self.operator();
                 }
             }
+            if savepoints::look(self, &context).await.is_err() {
+                context = self.operator();
+            }
             self.kubelet.sync(&self.api).await;
             self.finish_jobs();
             self.let_time_pass();

@@ -6,6 +6,7 @@ use control::savepoint::{JobResult, RESTORED_DRAIN, RESTORED_GENERATION, Restore
 use crds::StreamSavepoint;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
+use operator::context::Context;
 use operator::savepoint;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -62,6 +63,16 @@ fn found(world: &World) -> Option<Value> {
     world.api.objects().all("streamsavepoints").into_iter().next()
 }
 
+/// Reconciles every savepoint that there is.
+pub(crate) async fn look(world: &World, context: &Arc<Context>) -> Result<(), savepoint::Error> {
+    let all = world.api.objects().all("streamsavepoints");
+    for object in all {
+        let object: DeserializeGuard<StreamSavepoint> = serde_json::from_value(object).expect("an object");
+        savepoint::reconcile(Arc::new(object), context.clone()).await?;
+    }
+    Ok(())
+}
+
 /// Reconciles the savepoint until `done`; a failure starts a new operator, which remembers nothing.
 async fn until(world: &World, done: impl Fn(&World) -> bool) {
     let mut context = world.operator();
@@ -69,12 +80,8 @@ async fn until(world: &World, done: impl Fn(&World) -> bool) {
         if done(world) {
             return;
         }
-        if let Some(object) = found(world) {
-            let object: DeserializeGuard<StreamSavepoint> =
-                serde_json::from_value(object).expect("an object");
-            if savepoint::reconcile(Arc::new(object), context.clone()).await.is_err() {
-                context = world.operator();
-            }
+        if look(world, &context).await.is_err() {
+            context = world.operator();
         }
         world.finish_jobs();
     }
@@ -123,6 +130,41 @@ async fn restore(fault: Option<Fault>) -> (usize, Vec<String>) {
     let violations = world.kubelet.kafka.lock().expect("free").violations.clone();
     let writes = world.api.objects().writes;
     (writes, violations)
+}
+
+/// A pipeline is deleted, and its state is kept.
+async fn end(fault: Option<Fault>) -> (usize, Vec<String>) {
+    let mut world = World::new();
+    world.edit(|spec| {
+        spec["checkpoint"] = json!({"storage": {"uri": URI}});
+        spec["terminationPolicy"] = json!("Savepoint");
+    });
+    world.until(|world| world.is("Running")).await;
+    world.api.objects().writes = 0;
+    world.api.objects().fault = fault;
+    world.api.objects().delete(PIPELINES, "clicks");
+    world.until(|world| world.pipeline().is_none()).await;
+    let last = found(&world).expect("it outlives the pipeline");
+    assert_eq!(last["metadata"]["name"], "clicks-final-0a1b2c3d");
+    assert_eq!(last["status"]["manifestHash"], json!("0a".repeat(16)), "saved before anything went");
+    assert_eq!(last["status"]["trigger"], "Termination");
+    let violations = world.kubelet.kafka.lock().expect("free").violations.clone();
+    let writes = world.api.objects().writes;
+    (writes, violations)
+}
+
+#[tokio::test]
+async fn every_write_of_an_end_that_keeps_the_state_may_fail_before_or_after_its_effect() {
+    prepare();
+    let (writes, violations) = end(None).await;
+    assert_eq!(violations, Vec::<String>::new());
+    for number in 0..writes {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let (_, violations) = end(Some(fault)).await;
+            assert_eq!(violations, Vec::<String>::new(), "{fault:?}");
+        }
+    }
+    println!("{writes} writes, each failed before and after its effect");
 }
 
 #[tokio::test]

@@ -43,13 +43,13 @@ impl Planner<'_> {
             // It was told something else than what is wanted now.
             Some(_) if outdated => self.actions.push(Action::ForgetRestore),
             None if outdated => self.actions.push(Action::Forget(RESTORED_GENERATION)),
-            // The next generation has to know of the first, whatever has become of its ConfigMap.
-            Some(JobSeen::Ended(_)) | None if facts.is_none() => self.actions.push(Action::Restore),
             None => self.actions.push(Action::Restore),
-            Some(JobSeen::Running(_)) => {}
-            Some(JobSeen::Ended(end)) if is_permanent(end) => {}
-            Some(JobSeen::Ended(end)) if self.is_over(end.at) => self.actions.push(Action::ForgetRestore),
-            Some(JobSeen::Ended(_)) => {}
+            // The next generation has to know of the first, whatever has become of its ConfigMap.
+            Some(JobSeen::Ended(_)) if facts.is_none() => self.actions.push(Action::Restore),
+            Some(JobSeen::Ended(end)) if !is_permanent(end) && self.is_over(end.at) => {
+                self.actions.push(Action::ForgetRestore);
+            }
+            Some(JobSeen::Running(_) | JobSeen::Ended(_)) => {}
         }
         Phase::Changing
     }

@@ -11,7 +11,6 @@ use ::pipeline::spec::{Checkpoint, NameRef, RestoreFrom, TerminationPolicy};
 use control::Reason;
 use control::savepoint::{JobResult, Restored};
 use control::status::UnitState;
-use crds::StreamSavepointStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::SignedDuration;
 
@@ -30,7 +29,7 @@ fn beginning(seen: SavepointSeen) -> Observed {
 }
 
 fn ready() -> SavepointSeen {
-    let status = walk(OfSavepoint { take: ended(Ok(said())), ..walk(asked()).0 }).0.status();
+    let status = walk(OfSavepoint { take: Some(ended(Ok(said()))), ..walk(asked()).0 }).0.status();
     SavepointSeen::Here(Box::new(status))
 }
 
@@ -43,18 +42,18 @@ pub(super) fn restored() -> Vec<Situation> {
         "the savepoint is of format 9; this version reads up to 1".to_owned(),
         true,
     );
-    let starting = look(with(ended(Ok(done))));
+    let starting = look(with(Some(ended(Ok(done)))));
     let no_image = JobSeen::Running(Some("its pod has no image: weir:test: not found".to_owned()));
     vec![
         situation("a savepoint to begin with is missing", beginning(SavepointSeen::Missing)),
-        situation(
-            "a savepoint to begin with is not ready",
-            beginning(SavepointSeen::Here(Box::new(StreamSavepointStatus::default()))),
-        ),
+        situation("a savepoint to begin with is not ready", beginning(SavepointSeen::Here(Box::default()))),
         situation("a pipeline begins with a savepoint", restoring.clone()),
         situation("the pod that restores has no image", with(Some(no_image))),
-        situation("the Job that restores was killed", with(ended(Err("its pod ended with exit code 137")))),
-        situation("the savepoint cannot be used", with(ended(Ok(refused)))),
+        situation(
+            "the Job that restores was killed",
+            with(Some(ended(Err("its pod ended with exit code 137")))),
+        ),
+        situation("the savepoint cannot be used", with(Some(ended(Ok(refused))))),
         situation("the first pods after a savepoint start", with_pods(starting, 2, UnitState::Restoring)),
     ]
 }
@@ -95,9 +94,9 @@ pub(super) fn taken() -> Vec<Situation> {
             OfSavepoint { pipeline: PipelineSeen::Missing, ..asked() },
         ),
         of_savepoint("a savepoint that is asked for", asked()),
-        of_savepoint("a savepoint whose Job was evicted", with(ended(Err("its pod was evicted")))),
-        of_savepoint("a savepoint that the store refuses", with(ended(Ok(refused)))),
-        of_savepoint("a savepoint that is ready", with(ended(Ok(said())))),
+        of_savepoint("a savepoint whose Job was evicted", with(Some(ended(Err("its pod was evicted"))))),
+        of_savepoint("a savepoint that the store refuses", with(Some(ended(Ok(refused))))),
+        of_savepoint("a savepoint that is ready", with(Some(ended(Ok(said()))))),
         of_savepoint("a savepoint that was deleted", deleting.clone()),
         of_savepoint("a savepoint that was deleted, and whose store is gone", after(deleting, 300)),
     ]
@@ -119,7 +118,7 @@ pub(super) fn ending() -> Vec<Situation> {
     let saving = look(Observed { last: Some(SavepointSeen::Missing), ..removed });
     let refused =
         JobResult::failed(Some(Reason::AuthFailed), "s3://state: 403 AccessDenied".to_owned(), true);
-    let failed = walk(OfSavepoint { take: ended(Ok(refused)), ..walk(asked()).0 }).0.status();
+    let failed = walk(OfSavepoint { take: Some(ended(Ok(refused))), ..walk(asked()).0 }).0.status();
     let failed = Observed { last: Some(SavepointSeen::Here(Box::new(failed))), ..saving.clone() };
     vec![
         situation("deleted, and the pods finish first", draining),
