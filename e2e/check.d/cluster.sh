@@ -32,6 +32,7 @@ check_cluster() {
   phase 'cluster: life of a pipeline' 15m e2e/cluster/pipeline "$(program kubectl-weir)"
   phase 'cluster: scaling' 15m e2e/cluster/scaling
   if on_the_bed; then
+    phase 'cluster: savepoints' 10m e2e/cluster/savepoint
     phase 'cluster: two operators' 10m e2e/cluster/operator
   fi
   phase 'audit: pods' 10m "$(program audit)" --pods --kafka "$KAFKA" --kafka-in-cluster "$KAFKA_IN_CLUSTER" \
