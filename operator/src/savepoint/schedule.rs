@@ -95,7 +95,7 @@ pub fn decide(
     let mut turn = Turn::default();
     let newest = all.iter().map(|savepoint| savepoint.at).max();
     match last {
-        None => turn.marks = true,
+        None => turn.marks = may_be_saved,
         Some(last) => {
             let open = all.iter().any(|savepoint| savepoint.how == How::Open);
             // One may have been created without a word about it.
