@@ -206,6 +206,8 @@ pub enum TransitionKind {
     Handover,
     /// A change that took over and does not work is taken back: pods with the plan and the state of before take over.
     Rollback,
+    /// Pods of the next generation take the place of some that were lost with their node.
+    Heal,
     /// The pods are replaced by more or fewer.
     Scale,
     /// The pods are stopped with their state durable.

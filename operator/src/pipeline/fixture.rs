@@ -223,9 +223,18 @@ fn pod(pipeline: &str, number: u64, ordinal: i32, state: UnitState, drain: Optio
         address: Some(Address(format!("10.0.0.{ordinal}:8080"))),
         ready: state == UnitState::Live,
         restarts: 0,
+        lost: None,
         trouble: None,
         report: Some(report),
     }
+}
+
+/// The node of this pod does not answer, since so many seconds.
+pub(crate) fn with_lost_pod(mut observed: Observed, number: u64, ordinal: usize, seconds: i64) -> Observed {
+    let since = crate::pipeline::plan::later(observed.now, -seconds);
+    let pod = &mut of(&mut observed, number).pods[ordinal];
+    (pod.lost, pod.report, pod.ready) = (Some(since), None, false);
+    observed
 }
 
 fn report(generation: u64) -> PodStatus {

@@ -3,7 +3,7 @@
 //! ```text
 //!   (nothing) ──Start──────────────────────> Starting ──> Promoting ──> steady
 //!   (nothing) ──Restore──> Restoring ──────> Starting ──> Promoting ──> steady
-//!   steady ──Handover|Scale──> StandingBy ───────────────> Promoting ──> steady      (the same plan)
+//!   steady ──Handover|Scale|Heal──> StandingBy ──────────> Promoting ──> steady      (the same plan)
 //!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
 //!                                               └──Resume──> Promoting ──> rolled back
 //!   steady ──Rollback────────> StandingBy ──> Draining ──> Promoting ──> rolled back  (it took over, and does not work)
@@ -41,6 +41,8 @@ use std::time::Duration;
 const DRAIN_SECONDS: i64 = 60;
 /// How long new pods may take to start and to restore.
 const START_SECONDS: i64 = 600;
+/// How long the Job may take that makes journals of a savepoint: it copies all of its state.
+pub(super) const RESTORE_SECONDS: i64 = 3_600;
 /// How long new pods may take to claim their journals.
 const PROMOTE_SECONDS: i64 = 60;
 /// How much longer they may take to make it durable where others wait for it.
@@ -226,7 +228,7 @@ impl Planner<'_> {
         };
         let stopped = self.stopped(number);
         let rolled_back = self.is_rolled_back(desired);
-        let same = self.is_current(number, desired) || rolled_back;
+        let same = (self.is_current(number, desired) || rolled_back) && !self.has_lost_pods(number);
         let (kind, step) = match (desired.suspend, same, stopped) {
             (true, _, true) => return Phase::Suspended,
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),
@@ -298,9 +300,8 @@ impl Planner<'_> {
             TransitionStep::Saving => SAVE_SECONDS,
             TransitionStep::Draining => DRAIN_SECONDS,
             TransitionStep::Removing => REMOVE_SECONDS,
-            TransitionStep::Restoring | TransitionStep::StandingBy | TransitionStep::Starting => {
-                START_SECONDS
-            }
+            TransitionStep::Restoring => RESTORE_SECONDS,
+            TransitionStep::StandingBy | TransitionStep::Starting => START_SECONDS,
             // Behind the Claims there may be much to be processed again.
             TransitionStep::Promoting if self.kind() == Some(TransitionKind::Rollback) => START_SECONDS,
             TransitionStep::Promoting => PROMOTE_SECONDS,
@@ -359,7 +360,8 @@ impl Planner<'_> {
     }
 }
 
-fn later(now: Timestamp, seconds: i64) -> Timestamp {
+/// So many seconds behind a time.
+pub(super) fn later(now: Timestamp, seconds: i64) -> Timestamp {
     now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 

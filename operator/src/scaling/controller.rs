@@ -320,8 +320,9 @@ impl Memory {
     /// Measures how long a pipeline is not live when its number of pods changes.
     fn time(&mut self, pipeline: &StreamPipeline, settled: bool, now: Timestamp) {
         let status = pipeline.status.as_ref();
-        let scaling =
-            |change: &&Transition| matches!(change.kind, TransitionKind::Scale | TransitionKind::Handover);
+        let scaling = |change: &&Transition| {
+            matches!(change.kind, TransitionKind::Scale | TransitionKind::Handover | TransitionKind::Heal)
+        };
         if let Some(change) = status.and_then(|status| status.transition.as_ref()).filter(scaling) {
             match change.step {
                 // The old pods work until the new ones claim, which may begin and end between two looks.

@@ -10,7 +10,7 @@ use crate::signal;
 use crate::worker::WorkerError;
 use connect::sink::SinkError;
 use pipeline::effect::Counters;
-use pipeline::plan::{Loaded, Plan};
+use pipeline::plan::{Loaded, LoadedPipeline, Plan};
 use protocol::going_live::Promotion;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -94,6 +94,12 @@ pub fn run(args: &Args) -> Exit {
         eprintln!("weir: there is no StreamPipeline in these files");
         return Exit::Configuration;
     }
+    for pipeline in loaded.pipelines.iter().filter(|pipeline| begins_elsewhere(pipeline)) {
+        let name = pipeline.plan.name();
+        eprintln!(
+            "{name}: it begins empty here; spec.restoreFrom is for a cluster, and `weir savepoint restore` for workers by hand"
+        );
+    }
     let pod = Arc::new(Pod::default());
     signal::stop_on_signal(&pod);
     match &args.kafka {
@@ -105,6 +111,11 @@ pub fn run(args: &Args) -> Exit {
         }
         None => in_memory(&plans, args, &pod),
     }
+}
+
+/// The manifest says to begin with a savepoint.
+fn begins_elsewhere(pipeline: &LoadedPipeline) -> bool {
+    pipeline.resolved.manifest().spec.restore_from.is_some()
 }
 
 /// The plan with the keys of its masks.

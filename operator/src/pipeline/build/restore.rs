@@ -1,5 +1,6 @@
 //! A pipeline that begins with a savepoint: the generation that stands for it, and the Job that makes the journals.
 
+use super::super::plan::RESTORE_SECONDS;
 use super::task::Task;
 use super::{Error, Restoring, config_map, metadata, restore_name, service_account};
 use crate::pipeline::observe::Observed;
@@ -9,8 +10,6 @@ use crate::settings::Settings;
 use control::generation::{FILE_PATH, Placement, Shape};
 use control::savepoint::{RESTORED_GENERATION, SavepointPlace};
 
-/// How long the Job may run. State of many gigabytes is read once, and written once.
-const RESTORE_SECONDS: i64 = 3_600;
 /// No pod ever belongs to the generation; a shape has at least one worker.
 const SHAPE: Shape = Shape { replicas: 1, workers_per_replica: 1, placement: Placement::Modulo };
 

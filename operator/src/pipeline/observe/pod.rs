@@ -1,10 +1,12 @@
 //! What is seen of one pod: what Kubernetes says, and what it says itself.
 
+use crate::pipeline::plan::later;
 use crate::pods::Address;
 use control::PodStatus;
 use control::generation::Ports;
 use control::status::UnitState;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus as KubernetesStatus};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 /// Reasons of a waiting container that say that its image cannot be had.
@@ -16,6 +18,9 @@ const IMAGE_REASONS: [&str; 5] = [
     "CreateContainerConfigError",
 ];
 
+/// Kubernetes itself waits for most of a minute before it says that a node does not answer.
+const LOST_SECONDS: i64 = 15;
+
 /// One pod.
 #[derive(Clone, Debug, Default)]
 pub struct PodSeen {
@@ -25,6 +30,8 @@ pub struct PodSeen {
     pub address: Option<Address>,
     /// Kubernetes says that it is ready: it answered its readiness probe a moment ago.
     pub ready: bool,
+    /// Since when Kubernetes has not heard of it, although it should: its node does not answer.
+    pub lost: Option<Timestamp>,
     /// Restarts of its container.
     pub restarts: i32,
     /// What Kubernetes says is wrong with it.
@@ -58,6 +65,12 @@ impl PodSeen {
         }
     }
 
+    /// Nobody has heard of it for so long that its node is taken for gone, and it does not answer either.
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        let late = |since| later(since, LOST_SECONDS) <= now;
+        self.report.is_none() && self.lost.is_some_and(late)
+    }
+
     /// True for a pod that runs and does not answer: what it does is unknown.
     pub fn silent(&self) -> bool {
         self.address.is_some() && self.report.is_none()
@@ -76,12 +89,29 @@ impl From<&Pod> for PodSeen {
         Self {
             name: pod.name_any(),
             address,
-            ready: container.is_some_and(|container| container.ready),
+            ready: container.is_some_and(|container| container.ready) && not_ready_since(status).is_none(),
+            lost: lost(pod, status, container),
             restarts: container.map_or(0, |container| container.restart_count),
             trouble: unschedulable(status).or_else(|| container.and_then(of_container)),
             report: None,
         }
     }
+}
+
+/// Since when the pod is not ready, by its condition.
+fn not_ready_since(status: &KubernetesStatus) -> Option<Timestamp> {
+    let conditions = status.conditions.as_ref()?;
+    let ready =
+        conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// A node that answers says of a pod what its container says, and lets it disappear in time. Of one that does not answer the
+/// last word of the container stays, and the condition is changed by somebody else.
+fn lost(pod: &Pod, status: &KubernetesStatus, container: Option<&ContainerStatus>) -> Option<Timestamp> {
+    let gone = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+    let contradicted = not_ready_since(status).filter(|_| container.is_some_and(|container| container.ready));
+    [gone, contradicted].into_iter().flatten().min()
 }
 
 /// The port that the pod itself names, as it may be one of an older operator.
@@ -157,6 +187,33 @@ status:
         assert_eq!(pod(waits).trouble, Some(Trouble::Ends { code: 137, said: "killed".to_owned() }));
         let image = "state: {waiting: {reason: ErrImagePull, message: no such image}}";
         assert_eq!(pod(image).trouble, Some(Trouble::Image("no such image".to_owned())));
+    }
+
+    #[test]
+    fn a_pod_is_lost_when_kubernetes_contradicts_its_last_word_or_waits_for_it_to_go() {
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let seen = |more: &str, ready: bool, condition: &str| {
+            let text = format!(
+                "metadata: {{name: clicks-g1-0{more}}}
+status:
+  podIP: 10.0.0.1
+  conditions: [{{type: Ready, status: '{condition}', lastTransitionTime: '2026-01-01T00:00:00Z'}}]
+  containerStatuses:
+    - {{name: weir, image: weir, imageID: '', ready: {ready}, restartCount: 0, state: {{running: {{}}}}}}"
+            );
+            PodSeen::from(&serde_saphyr::from_str::<Pod>(&text).expect("a pod"))
+        };
+        let well = seen("", true, "True");
+        assert_eq!((well.ready, well.lost), (true, None));
+        let unready = seen("", false, "False");
+        assert_eq!((unready.ready, unready.lost), (false, None), "its probe fails");
+        let gone = seen("", true, "False");
+        assert_eq!((gone.ready, gone.lost), (false, Some(time("2026-01-01T00:00:00Z"))));
+        let going = seen(", deletionTimestamp: '2026-01-01T00:00:30Z'", true, "True");
+        assert_eq!(going.lost, Some(time("2026-01-01T00:00:30Z")), "it should be gone by then");
+        for (now, lost) in [("2026-01-01T00:00:14Z", false), ("2026-01-01T00:00:15Z", true)] {
+            assert_eq!(gone.is_lost(time(now)), lost, "{now}");
+        }
     }
 
     #[test]

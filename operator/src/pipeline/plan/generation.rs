@@ -144,6 +144,12 @@ impl Planner<'_> {
         wanted && !generation.is_overtaken()
     }
 
+    /// Pods of this generation are on nodes that do not answer: others have to take their place.
+    pub(super) fn has_lost_pods(&self, number: u64) -> bool {
+        let generation = self.observed.generation(number);
+        generation.is_some_and(|generation| generation.pods.iter().any(|pod| pod.is_lost(self.observed.now)))
+    }
+
     /// Only the number of pods differs, or something else: a restart that is asked for, too.
     pub(super) fn kind_of_change(&self, number: u64, desired: &Desired) -> TransitionKind {
         match self.observed.facts(number) {

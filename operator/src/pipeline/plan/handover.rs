@@ -28,7 +28,12 @@ impl Planner<'_> {
         let takes_back =
             self.rolls_back(number) || desired.reverted.is_some() && self.has_plan_of(number, desired);
         let takes_back = takes_back && !self.stopped(number);
-        desired.handover && works && (takes_back || self.observed.generation(number).is_some_and(hands_over))
+        // Pods that are lost are fenced by those that take their place: nobody has to ask them.
+        let heals = self.has_lost_pods(number) && self.has_plan_of(number, desired);
+        works && heals
+            || desired.handover
+                && works
+                && (takes_back || self.observed.generation(number).is_some_and(hands_over))
     }
 
     pub(super) fn has_plan_of(&self, number: u64, desired: &Desired) -> bool {
@@ -38,6 +43,7 @@ impl Planner<'_> {
     /// The next generation is named, and its pods start.
     pub(super) fn hand_over(&mut self, number: u64, desired: &Desired) -> Phase {
         let kind = match self.kind_of_change(number, desired) {
+            _ if self.is_current(number, desired) => TransitionKind::Heal,
             TransitionKind::Recreate if desired.reverted.is_some() => TransitionKind::Rollback,
             TransitionKind::Scale => TransitionKind::Scale,
             _ => TransitionKind::Handover,
@@ -62,7 +68,7 @@ impl Planner<'_> {
         let facts = next.and_then(|next| next.facts.as_ref());
         let outdated = facts.is_some_and(|facts| facts.generation_hash != desired.generation_hash);
         let overtaken = self.observed.generation(number).is_none_or(Generation::is_overtaken);
-        let unwanted = desired.suspend || self.is_current(number, desired);
+        let unwanted = desired.suspend || self.is_current(number, desired) && !self.has_lost_pods(number);
         if self.gives_up_going_back(successor) {
             self.intent.transition = None;
             return Phase::Changing;

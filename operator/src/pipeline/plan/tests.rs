@@ -2,6 +2,7 @@
 
 mod ending;
 mod handover;
+mod heal;
 mod restore;
 mod rollback;
 

@@ -156,7 +156,7 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
         (TransitionKind::Rollback, _) => Reason::RollingBack,
-        (TransitionKind::Handover, _) => Reason::HandingOver,
+        (TransitionKind::Handover | TransitionKind::Heal, _) => Reason::HandingOver,
         (TransitionKind::Resume, _) if facts.decision.intent.rolled_back.is_some() => Reason::RollingBack,
         (
             TransitionKind::Start
@@ -229,6 +229,7 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
             let why = &back.message[..back.message.floor_char_boundary(REASON_BYTES)];
             format!("{why}; {text}")
         }
+        None if transition.kind == TransitionKind::Heal => format!("{}; {text}", lost_pods(facts, pods)),
         _ => text,
     };
     if !late(facts) {
@@ -237,6 +238,17 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     let deleted = facts.decision.phase == Phase::Deleting && transition.step == TransitionStep::Draining;
     let way_out = if deleted { ending::way_out(facts) } else { String::new() };
     bounded_message(format!("{text}; this takes longer than expected{way_out}"))
+}
+
+/// The pods whose place others take.
+fn lost_pods(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
+    let lost = pods.iter().filter(|pod| pod.is_lost(facts.observed.now));
+    let names: Vec<&str> = lost.map(|pod| pod.name.as_str()).collect();
+    if names.is_empty() {
+        "pods were lost with their node".to_owned()
+    } else {
+        format!("the node of {} does not answer", names.join(", "))
+    }
 }
 
 /// One generation takes over from another that works.

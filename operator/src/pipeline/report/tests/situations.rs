@@ -5,7 +5,8 @@ mod savepoints;
 use super::{Counted, Facts, events, status};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;
 use crate::pipeline::fixture::{
-    after, carried_out, created, decide, desired, edited, live, noon, of, recreate, with_pods, without_pods,
+    after, carried_out, created, decide, desired, edited, live, noon, of, recreate, with_lost_pod, with_pods,
+    without_pods,
 };
 use crate::pipeline::observe::{Cleanup, Observed, Trouble};
 use control::status::{Problem, SecretStatus, UnitState};
@@ -187,6 +188,7 @@ pub(super) fn situations() -> Vec<Situation> {
 
 /// From a new object to one that runs.
 fn life() -> Vec<Situation> {
+    let lost = with_lost_pod(running(), 1, 0, 15);
     let mut unseen = serde_json::to_value(&created().pipeline).expect("encodes");
     unseen["status"] = json!({"observedGeneration": -1});
     let mut blind = with_pods(starting(), 1, UnitState::Restoring);
@@ -214,6 +216,8 @@ fn life() -> Vec<Situation> {
         situation("one pod is silent and its readiness probe succeeds", silent(running(), true)),
         situation("one pod is silent and not ready", silent(running(), false)),
         situation("one pod is gone", gone),
+        situation("a node does not answer: its pod is lost", lost.clone()),
+        situation("a node does not answer: others stand by", with_pods(look(lost), 2, UnitState::Restoring)),
     ]
 }
 
