@@ -95,7 +95,11 @@ mod tests {
 
     #[test]
     fn a_job_that_ended_says_how_by_its_termination_message() {
-        let result = JobResult::Restored(Restored { plan_hash: "0".repeat(32), units: 3 });
+        let result = JobResult::Restored(Restored {
+            plan_hash: "0".repeat(32),
+            units: 3,
+            manifest_hash: "1".repeat(32),
+        });
         let message = result.encode().replace('"', "\\\"");
         let ended = format!("state: {{terminated: {{exitCode: 0, message: \"{message}\"}}}}");
         let at = Some("2026-01-01T12:00:00Z".parse().expect("a time"));

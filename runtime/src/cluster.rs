@@ -66,9 +66,6 @@ pub enum StartError {
     /// Where snapshots go.
     #[error("checkpoint storage")]
     Storage(#[source] SnapshotError),
-    /// The savepoint that the pipeline was made of.
-    #[error("the plan that the state of this pipeline was made by cannot be read from its savepoint")]
-    Savepoint(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The Secret of the place where snapshots go.
     #[error("secret `{name}`")]
     StorageSecret {

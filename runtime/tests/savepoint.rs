@@ -10,18 +10,7 @@ use connect::snapshot::{FileStore, Folder, MemoryStore};
 use protocol::savepoint::{MANIFEST, Waits};
 use runtime::savepoint::{Complete, Destination, SavepointError, Taker, open, restore};
 use std::path::Path;
-use world::{Pipeline, World, plan};
-
-/// Objects of a savepoint without blocks.
-const ALL: [&str; 7] = [
-    MANIFEST,
-    "kept/0/state",
-    "kept/1/state",
-    "per-group/0/state",
-    "per-group/1/state",
-    "twice/0/state",
-    "twice/1/state",
-];
+use world::{Pipeline, World, latest, plan};
 
 #[test]
 fn a_pipeline_that_stood_still_goes_on_elsewhere_as_if_nothing_had_been() {
@@ -109,6 +98,113 @@ fn what_is_between_two_units_is_for_the_same_plan() {
     world.restore(&old, &folder).unwrap();
     world.finish();
     world.check_at_least_once("the same plan");
+}
+
+#[test]
+fn what_was_changed_a_moment_ago_is_saved_with_the_state_that_it_has_taken_over() {
+    for (name, to) in [
+        ("another filter", plan("kept", "event.n > -1")),
+        ("another first stage", plan("all", "event.n > -1")),
+    ] {
+        for moment in 0..40 {
+            let mut world = World::new();
+            world.start(&plan("kept", "event.n >= 0"));
+            world.feed(0, 0..23);
+            world.feed(1, 0..9);
+            world.rounds(300);
+            world.stop();
+            world.change(&to);
+            world.rounds(moment);
+            let (folder, taken) = world.taken_at_work();
+            assert_eq!(taken.savepoint.plan, to.hash());
+            world.lose();
+            world.restore(&to, &folder).unwrap();
+            world.feed(0, 23..60);
+            world.feed(1, 9..60);
+            world.finish();
+            world.check_at_least_once(&format!("{name}, moment {moment}"));
+        }
+    }
+}
+
+#[test]
+fn a_savepoint_at_work_with_nothing_on_its_way_is_restored_by_another_plan() {
+    let (old, new) = (plan("kept", "event.n >= 0"), plan("all", "event.n > -1"));
+    let mut world = World::new();
+    world.start(&old);
+    world.feed_both(0..23);
+    world.rounds(600);
+    let (folder, taken) = world.taken_at_work();
+    assert!(!taken.savepoint.drained && taken.savepoint.is_cut());
+    world.lose();
+    world.restore(&new, &folder).unwrap();
+    world.feed_both(23..60);
+    world.finish();
+    world.check_exactly_once("nothing was given out since");
+}
+
+#[test]
+fn who_goes_back_and_forth_between_plans_is_saved_with_the_blocks_of_today() {
+    let (one, other) = (plan("kept", "event.n >= 0"), plan("kept", "event.n > -1"));
+    for moment in 0..30 {
+        let mut world = World::new();
+        world.start(&one);
+        world.feed_both(0..12);
+        world.rounds(300);
+        for plan in [&other, &one] {
+            world.stop();
+            world.change(plan);
+            world.until_live();
+        }
+        world.feed_both(12..30);
+        world.rounds(moment);
+        let (folder, _) = world.taken_at_work();
+        world.lose();
+        world.restore(&one, &folder).unwrap();
+        world.feed_both(30..60);
+        world.finish();
+        world.check_at_least_once(&format!("moment {moment}"));
+    }
+}
+
+/// Reading begins at the end of the topic, and nothing is committed before the pods restart: where it began is not forgotten.
+#[test]
+fn a_unit_without_a_commit_starts_where_its_first_claim_said() {
+    let plan = latest();
+    let mut world = World::new();
+    world.feed_both(0..10);
+    let before = world.sent();
+    world.start(&plan);
+    world.until_live();
+    world.restart();
+    world.until_live();
+    let (folder, taken) = world.taken_at_work();
+    let starts = taken.savepoint.units().filter(|(unit, _)| &*unit.stage == "kept");
+    let starts: Vec<_> =
+        starts.map(|(_, unit)| (unit.state.is_some(), unit.inputs[0].starts.clone())).collect();
+    assert_eq!(starts, [(false, vec![(0, 10)]), (false, vec![(1, 10)])]);
+    world.lose();
+    world.restore(&plan, &folder).unwrap();
+    world.feed_both(10..60);
+    world.finish();
+    world.check_passed(before..world.sent());
+}
+
+#[test]
+fn a_pipeline_that_was_resumed_and_did_nothing_since_is_saved() {
+    let plan = plan("kept", "event.n >= 0");
+    let mut world = World::new();
+    world.start(&plan);
+    world.until_live();
+    world.stop();
+    world.resume();
+    world.until_live();
+    let (folder, _) = world.taken_at_work();
+    world.lose();
+    world.restore(&plan, &folder).unwrap();
+    world.feed_both(0..30);
+    world.finish();
+    world.check_exactly_once("from nothing");
 }
 
 #[test]
@@ -209,9 +305,12 @@ fn whatever_does_not_fit_is_refused_by_name() {
     assert!(matches!(refused(&mut folder.clone(), &other), SavepointError::Other { .. }));
     let none = refused(&mut MemoryStore::new(), &destination);
     assert_eq!(none.to_string(), "there is no complete savepoint");
-    for (name, what) in [("kept/0/state", "the state of kept/0 in the savepoint"), (MANIFEST, "`manifest`")] {
+    let (savepoint, _) = open(&mut folder.clone()).unwrap();
+    let states = savepoint.units().filter_map(|(_, unit)| Some(unit.state.as_ref()?.key.to_string()));
+    let parts: Vec<String> = states.chain([MANIFEST.to_owned()]).collect();
+    for (name, what) in [(&*parts[0], "the state of kept/0 in the savepoint"), (MANIFEST, "`manifest`")] {
         let mut damaged = MemoryStore::new();
-        for name in ALL {
+        for name in &parts {
             let bytes = folder.clone().read(name).unwrap();
             damaged.write(name, &bytes).unwrap();
         }

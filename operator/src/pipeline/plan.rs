@@ -228,7 +228,8 @@ impl Planner<'_> {
         };
         let stopped = self.stopped(number);
         let rolled_back = self.is_rolled_back(desired);
-        let same = (self.is_current(number, desired) || rolled_back) && !self.has_lost_pods(number);
+        // What was taken back is not begun again because a node is gone.
+        let same = rolled_back || self.is_current(number, desired) && !self.has_lost_pods(number);
         let (kind, step) = match (desired.suspend, same, stopped) {
             (true, _, true) => return Phase::Suspended,
             (true, _, false) => (TransitionKind::Suspend, self.first_step()),

@@ -7,6 +7,7 @@ use crate::pipeline::observe::Facts;
 use crate::pipeline::references;
 use crate::settings::Settings;
 use ::pipeline::manifest::Documents;
+use ::pipeline::spec::StreamPipelineSpec;
 use control::generation::FILE_PATH;
 use crds::{StreamSavepoint, StreamSavepointStatus};
 use k8s_openapi::api::batch::v1::Job;
@@ -14,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::{Resource, ResourceExt};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a Job may run.
+/// How long a Job may run at least.
 const JOB_SECONDS: i64 = 600;
 /// How much of the name of a savepoint is in the names of its Jobs, which have at most 63 characters.
 const NAME_PART: usize = 40;
@@ -60,7 +61,7 @@ pub(super) fn take(observed: &Observed, status: &StreamSavepointStatus, settings
 /// The Job that deletes what was saved.
 pub(super) fn delete(observed: &Observed, settings: &Settings) -> Job {
     let status = observed.status();
-    let mut args = ["savepoint", "delete"].map(str::to_owned).to_vec();
+    let mut args = ["savepoint", "delete", "--unfinished"].map(str::to_owned).to_vec();
     args.extend(place(&status));
     let task = Task { args, ..task(observed, &status) };
     task.job(metadata(&observed.savepoint, delete_name(&observed.savepoint)), settings)
@@ -77,8 +78,18 @@ fn task<'a>(observed: &'a Observed, status: &StreamSavepointStatus) -> Task<'a> 
         secrets: secrets(observed, status),
         args: Vec::new(),
         retries: 0,
-        seconds: JOB_SECONDS,
+        seconds: pipeline.map_or(JOB_SECONDS, |pipeline| patience(&pipeline.spec)),
     }
+}
+
+/// How long it may take to save a pipeline, in seconds. Every step that groups records may have to wait for a snapshot, and so
+/// may what is before it.
+pub fn patience(spec: &StreamPipelineSpec) -> i64 {
+    let steps = spec.steps.iter().filter(|step| step.window.is_some() || step.window_ref.is_some()).count();
+    let interval = spec.checkpoint.as_ref().and_then(|checkpoint| checkpoint.interval.as_ref());
+    let interval_ms = interval.and_then(|interval| interval.milliseconds().ok()).unwrap_or(60_000);
+    let snapshots = i64::try_from(steps + 2).unwrap_or(i64::MAX).saturating_mul(interval_ms) / 1_000;
+    JOB_SECONDS.max(snapshots.saturating_add(120))
 }
 
 fn is_there(pipeline: &PipelineSeen) -> bool {

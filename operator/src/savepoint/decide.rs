@@ -3,7 +3,7 @@
 //! What was saved is final, and so is a failure for good: neither is looked at again. Everything else is repeated by the next
 //! look, because every action is idempotent by the name of its Job.
 
-use super::build::folder;
+use super::build::{folder, patience};
 use super::observe::{Observed, PipelineSeen};
 use crate::job::JobSeen;
 use ::pipeline::plan::check_savepoint;
@@ -18,7 +18,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::time::Duration;
 
-/// How long it is tried, from the first attempt on.
+/// How long it is tried, from the first attempt on, when nothing is known of the pipeline any more.
 const GIVE_UP_SECONDS: i64 = 600;
 /// Pause after the first attempt that failed; it doubles with each further one.
 const PAUSE_SECONDS: i64 = 5;
@@ -117,6 +117,11 @@ impl Decider<'_> {
                 self.forget_take();
                 self.pause(at.0)
             }
+            // Two that write the same folder would not know of each other.
+            (Some(_), Some(_)) if self.observed.take.is_some() => {
+                self.forget_take();
+                waits("waits for the Job before to disappear")
+            }
             (Some(attempt), Some(_)) => self.attempt(attempt + 1),
         }
     }
@@ -172,7 +177,8 @@ impl Decider<'_> {
     fn fail(&mut self, failed: Failed) -> Next {
         let now = self.observed.now;
         let first = self.status.first_attempt.as_ref().map_or(now, |first| first.0);
-        let last = failed.permanent || later(first, GIVE_UP_SECONDS) <= now;
+        let patience = self.observed.pipeline.object().map_or(GIVE_UP_SECONDS, |seen| patience(&seen.spec));
+        let last = failed.permanent || later(first, patience) <= now;
         let reason = failed.reason.unwrap_or(Reason::SavepointFailed);
         let failure = Failure {
             reason: if failed.permanent { reason } else { Reason::SavepointFailed }.as_str().to_owned(),
@@ -254,6 +260,12 @@ impl Decider<'_> {
         };
         let CheckpointStorage { uri, secret_ref, endpoint, region } = storage;
         let uri = folder(uri, &self.observed.savepoint);
+        if uri.starts_with("file:") {
+            let message = format!(
+                "`{uri}` would be inside of the Job's pod, and go with it: set `spec.storage` of a new savepoint to a bucket"
+            );
+            return Err(refused(Reason::ConfigInvalid, message));
+        }
         // Whoever restores it writes this address, which has to be one.
         let problems = problems_of(CheckpointStorage { uri: uri.clone(), ..storage.clone() }, self.observed);
         if let Some(message) = problems {

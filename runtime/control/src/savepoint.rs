@@ -77,6 +77,8 @@ pub struct Restored {
     pub plan_hash: String,
     /// Units whose state was restored.
     pub units: u32,
+    /// xxh3-128 of the manifest of the savepoint, 32 hex digits.
+    pub manifest_hash: String,
 }
 
 /// Why a Job failed.

@@ -150,8 +150,12 @@ fn what_a_job_says_reads_and_writes_the_same() {
             r#"{"taken":{"manifestHash":"00ff","bytes":1234,"units":12,"planHash":"11aa","generation":3,"takenAtMs":1700000000000,"drained":true}}"#,
         ),
         (
-            JobResult::Restored(Restored { plan_hash: "11aa".to_owned(), units: 12 }),
-            r#"{"restored":{"planHash":"11aa","units":12}}"#,
+            JobResult::Restored(Restored {
+                plan_hash: "11aa".to_owned(),
+                units: 12,
+                manifest_hash: "00ff".to_owned(),
+            }),
+            r#"{"restored":{"planHash":"11aa","units":12,"manifestHash":"00ff"}}"#,
         ),
         (JobResult::Deleted, r#""deleted""#),
         (

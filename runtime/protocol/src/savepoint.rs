@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  <folder>/manifest                         what the rest is, by hash; written last
-//!  <folder>/<stage>/<unit>/state             a snapshot with all of its pages
-//!  <folder>/<stage>/<unit>/blocks-<n>        what other units have sent it and it had not consumed
+//!  <folder>/<stage>/<unit>/<tag>-state       a snapshot with all of its pages
+//!  <folder>/<stage>/<unit>/<tag>-blocks-<n>  what other units have sent it and it had not consumed
 //! ```
 //!
 //! It is taken by a reader, who disturbs nobody: journals, snapshots and repartition topics are there to be read. What is
@@ -18,7 +18,7 @@ mod restoring;
 mod taking;
 
 pub use restoring::{Restored, Restoring, Target};
-pub use taking::{Asked, Next, Standing, Taking, Waits};
+pub use taking::{Asked, Next, Standing, Taking, Waits, inputs_of};
 
 use crate::format::DecodeError;
 use crate::identity::{Generation, Seq, UnitId};
@@ -165,6 +165,13 @@ impl Savepoint {
         self.units().any(|(_, unit)| !unit.blocks.is_empty())
     }
 
+    /// Nothing is between its units, and the state of all of them is there: whoever restores it begins as behind a drain, by
+    /// any plan that can use the state.
+    pub fn is_cut(&self) -> bool {
+        let whole = |(_, unit): (UnitId, &SavedUnit)| unit.blocks.is_empty() && unit.state.is_some();
+        self.drained || self.units().all(whole)
+    }
+
     /// The commit that a unit stood at; 0 when it had never committed, or is not there.
     pub fn seq(&self, unit: &UnitId) -> Seq {
         let stage = self.stages.iter().find(|stage| stage.name == unit.stage);
@@ -178,12 +185,13 @@ pub fn pack_blocks<'a>(values: impl IntoIterator<Item = (u16, &'a [u8])>) -> Vec
     bytes::encode_blocks(values)
 }
 
-/// Name of the state of a unit in the folder.
-pub fn state_name(unit: &UnitId) -> String {
-    format!("{}/{}/state", unit.stage, unit.index)
+/// Name of the state of a unit in the folder. `tag` tells attempts apart: one that was given up and goes on writes nothing
+/// over what another one has finished.
+pub fn state_name(unit: &UnitId, tag: &str) -> String {
+    format!("{}/{}/{tag}-state", unit.stage, unit.index)
 }
 
 /// Name of a part of what a unit had not consumed.
-pub fn blocks_name(unit: &UnitId, part: usize) -> String {
-    format!("{}/{}/blocks-{part}", unit.stage, unit.index)
+pub fn blocks_name(unit: &UnitId, tag: &str, part: usize) -> String {
+    format!("{}/{}/{tag}-blocks-{part}", unit.stage, unit.index)
 }

@@ -51,8 +51,7 @@ enum Act {
     /// Say what a savepoint holds, and check that its manifest is whole
     Show(Place),
     Restore(Restore),
-    /// Delete a savepoint: everything in its folder
-    Delete(Place),
+    Delete(Delete),
 }
 
 /// Take a savepoint of a pipeline, suspended or at work
@@ -66,9 +65,9 @@ struct Take {
     pipeline: Pipeline,
     #[command(flatten)]
     place: Place,
-    /// How long it may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 540)]
-    timeout: u64,
+    /// How long it may take, in seconds; by default nine minutes, or more where snapshots are rare
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
 }
 
 /// Restore a savepoint into a new pipeline, before its workers start
@@ -89,6 +88,19 @@ struct Restore {
     /// The hash that the manifest of the savepoint must have
     #[arg(long, value_name = "HASH")]
     manifest_hash: Option<String>,
+}
+
+/// Delete a savepoint: everything in its folder
+///
+/// A folder without a complete savepoint is left alone: it may be something else.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+struct Delete {
+    #[command(flatten)]
+    place: Place,
+    /// Delete the folder although the savepoint in it was never finished
+    #[arg(long)]
+    unfinished: bool,
 }
 
 /// The pipeline that is saved or restored.
@@ -178,6 +190,9 @@ impl Trouble {
             Self::Start(StartError::StorageSecret { source, .. }) if source.is_missing_key() => {
                 (Reason::SecretKeyMissing, false)
             }
+            Self::Place(PlaceError::Store { .. }) | Self::Start(StartError::Storage(_)) => {
+                (Reason::SavepointFailed, false)
+            }
             Self::Place(_) | Self::Start(_) => (Reason::ConfigInvalid, true),
             Self::Late { .. } => (Reason::SavepointFailed, false),
         };
@@ -199,7 +214,8 @@ pub fn run(args: &Args) -> Exit {
     let (access, pipeline) = match &args.act {
         Act::Take(take) => (&take.place.access, Some(&take.pipeline)),
         Act::Restore(restore) => (&restore.access, Some(&restore.pipeline)),
-        Act::Show(place) | Act::Delete(place) => (&place.access, None),
+        Act::Show(place) => (&place.access, None),
+        Act::Delete(delete) => (&delete.place.access, None),
     };
     let in_a_pod = pipeline.is_some_and(|pipeline| pipeline.generation_file.is_some());
     let usual = if in_a_pod { LogFormat::Json } else { LogFormat::Text };
@@ -208,7 +224,7 @@ pub fn run(args: &Args) -> Exit {
         Act::Take(take) => given(&take.pipeline, access).map(|given| taken(take, &given)),
         Act::Restore(restore) => given(&restore.pipeline, access).map(|given| restored(restore, &given)),
         Act::Show(place) => Ok(shown(place)),
-        Act::Delete(place) => Ok(deleted(place)),
+        Act::Delete(delete) => Ok(deleted(delete)),
     };
     let (result, exit) = match done {
         Err(exit) => return exit,
@@ -235,11 +251,13 @@ fn taken(args: &Take, given: &Given) -> Result<JobResult, Trouble> {
     let visit = Visit::new(given.plan.clone(), given.identity.clone(), &given.reach)?;
     let mut snapshots = visit.snapshots()?;
     let (plan, identity) = (given.plan.clone(), given.identity.clone());
-    let subject = Subject { plan, identity, manifest: given.manifest.clone() };
+    let tag = format!("{:016x}", clock::random());
+    let subject = Subject { plan, identity, manifest: given.manifest.clone(), tag };
     // An id of its own, that fences nobody.
     let id = format!("{}.savepoint.{:016x}", given.identity.group_id(), clock::random());
     let mut taker = Taker::begin(subject, visit.connect(&id)?)?;
-    let deadline = Instant::now() + Duration::from_secs(args.timeout);
+    let seconds = args.timeout.unwrap_or_else(|| patience(&given.plan));
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut said = None;
     let complete = loop {
         if let Some(complete) = taker.step(snapshots.as_mut(), folder.as_mut(), clock::wall_ms(), LOOK)? {
@@ -254,7 +272,7 @@ fn taken(args: &Take, given: &Given) -> Result<JobResult, Trouble> {
         }
         if Instant::now() >= deadline {
             let waited = said.unwrap_or_else(|| "the journals to be read".to_owned());
-            return Err(Trouble::Late { seconds: args.timeout, waited });
+            return Err(Trouble::Late { seconds, waited });
         }
     };
     let taken = summary(&complete);
@@ -266,6 +284,12 @@ fn taken(args: &Take, given: &Given) -> Result<JobResult, Trouble> {
         "taken"
     );
     Ok(JobResult::Taken(taken))
+}
+
+/// Every stage may wait for a snapshot of its own.
+fn patience(plan: &Plan) -> u64 {
+    let snapshots = (plan.stages().len() as u64 + 1) * plan.settings().checkpoint_interval_ms / 1_000;
+    540.max(snapshots + 60)
 }
 
 /// The savepoint that an attempt before this one has finished, where attempts are repeated; every other one is in the way.
@@ -318,10 +342,11 @@ fn restored(args: &Restore, given: &Given) -> Result<JobResult, Trouble> {
         drain: DrainId::of(RESTORED_DRAIN),
         manifest_hash: args.manifest_hash.clone(),
     };
-    let savepoint = restore(&destination, &mut io, folder.as_mut(), snapshots.as_mut())?;
+    let (savepoint, hash) = restore(&destination, &mut io, folder.as_mut(), snapshots.as_mut())?;
     let units = savepoint.units().count() as u32;
     tracing::info!(uri = place.uri, units, plan = %savepoint.plan, "restored");
-    Ok(JobResult::Restored(Restored { plan_hash: savepoint.plan.to_string(), units }))
+    let (plan_hash, manifest_hash) = (savepoint.plan.to_string(), format!("{hash:032x}"));
+    Ok(JobResult::Restored(Restored { plan_hash, units, manifest_hash }))
 }
 
 fn shown(place: &Place) -> Result<JobResult, Trouble> {
@@ -354,8 +379,11 @@ fn description(savepoint: &Savepoint, hash: u128) -> String {
     )
 }
 
-fn deleted(place: &Place) -> Result<JobResult, Trouble> {
+fn deleted(Delete { place, unfinished }: &Delete) -> Result<JobResult, Trouble> {
     let mut folder = place.access.secrets_from(BTreeMap::new()).savepoint(&place.access.place(&place.uri))?;
+    if !unfinished {
+        open(folder.as_mut())?;
+    }
     let objects = folder.clear().map_err(SavepointError::Folder)?;
     tracing::info!(objects, uri = place.uri, "deleted");
     Ok(JobResult::Deleted)

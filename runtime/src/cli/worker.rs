@@ -26,7 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Run some workers of a pipeline on Kafka
 ///
@@ -86,6 +86,8 @@ pub struct Args {
     log: String,
 }
 
+/// How long the savepoint that a pipeline began with may be out of reach when a pod starts.
+const ORIGIN_WAIT: Duration = Duration::from_mins(1);
 /// How often a Secret that is missing is looked for.
 const SECRET_LOOK: Duration = Duration::from_secs(2);
 
@@ -139,15 +141,14 @@ pub fn run(args: &Args) -> Exit {
 /// Starts the workers. In a pod a Secret that is missing, or lacks a key, is waited for: it may be made later, and the
 /// pod says meanwhile what it lacks.
 fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let setup = with_origin(job, pod);
     loop {
-        let setup = with_origin(job);
-        let started = setup.and_then(|setup| cluster::start(&setup, job.workers.clone(), 0, &job.reach, pod));
-        let error = match started {
-            Err(
-                error @ (StartError::Secret { .. }
-                | StartError::StorageSecret { .. }
-                | StartError::Savepoint(_)),
-            ) if job.waits && !pod.intents().stop => error,
+        let error = match cluster::start(&setup, job.workers.clone(), 0, &job.reach, pod) {
+            Err(error @ (StartError::Secret { .. } | StartError::StorageSecret { .. }))
+                if job.waits && !pod.intents().stop =>
+            {
+                error
+            }
             started => return started,
         };
         let message = bounded_message(crate::worker::chain(&error));
@@ -169,23 +170,37 @@ fn start(job: &Job, pod: &Arc<Pod>) -> Result<Vec<JoinHandle<()>>, StartError> {
     }
 }
 
-/// What a process runs, with the plan of the savepoint that its pipeline was made of.
-fn with_origin(job: &Job) -> Result<Setup, StartError> {
+/// What a process runs, with the plan of the savepoint that its pipeline was made of. Who cannot be reached is asked again for a
+/// while. Then it goes on without: only a unit that nobody has saved since needs that plan, and says so.
+fn with_origin(job: &Job, pod: &Pod) -> Setup {
     let mut setup = job.setup.clone();
-    if let Some(origin) = &job.origin {
-        let plan = plan_of(origin, &job.reach.secrets).map_err(StartError::Savepoint)?;
-        if plan.hash() != setup.plan.hash() {
-            setup.earlier_plans.insert(plan.hash(), Arc::new(plan));
+    let Some(origin) = &job.origin else { return setup };
+    let deadline = Instant::now() + ORIGIN_WAIT;
+    loop {
+        match plan_of(origin, &job.reach.secrets) {
+            Ok(plan) => {
+                setup.earlier_plans.insert(plan.hash(), Arc::new(plan));
+                return setup;
+            }
+            Err(error) => {
+                let (message, gone) = (crate::worker::chain(&*error), is_gone(&*error));
+                if gone || pod.intents().stop || Instant::now() >= deadline {
+                    tracing::warn!("the savepoint that this pipeline began with cannot be read: {message}");
+                    return setup;
+                }
+            }
         }
+        std::thread::park_timeout(SECRET_LOOK);
     }
-    Ok(setup)
+}
+
+/// To ask again is of no use.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<savepoint::SavepointError>().is_some_and(savepoint::SavepointError::is_permanent)
 }
 
 /// The plan that a savepoint was taken of.
-fn plan_of(
-    place: &SavepointPlace,
-    secrets: &SecretsFrom,
-) -> Result<Plan, Box<dyn std::error::Error + Send + Sync>> {
+fn plan_of(place: &SavepointPlace, secrets: &SecretsFrom) -> Result<Plan, Box<dyn std::error::Error>> {
     let (savepoint, _) = savepoint::open(secrets.savepoint(place)?.as_mut())?;
     let plan = from_yaml(&savepoint.manifest).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -204,7 +219,6 @@ fn reason(error: &StartError) -> Reason {
     match error {
         StartError::Secret { source, .. } if source.missing_key().is_none() => Reason::ConfigInvalid,
         StartError::StorageSecret { source, .. } if !source.is_missing_key() => Reason::ConfigInvalid,
-        StartError::Savepoint(_) => Reason::StateIncompatible,
         _ => Reason::SecretKeyMissing,
     }
 }

@@ -127,7 +127,7 @@ pub enum SavepointError {
     NotCommitted,
     /// What was sent between units can only be consumed by the plan that it was made by.
     #[error(
-        "the savepoint was taken while the pipeline worked, and holds what was on its way between steps: it can be restored by the very plan that it was taken of ({saved}), and this pipeline has plan {own}; restore it with that plan first, or take one of the suspended pipeline"
+        "the savepoint was taken while the pipeline worked, with records on their way from one step to the next: it can be restored by the very plan that it was taken of ({saved}), and this pipeline has plan {own}; restore it with that plan first, or take one of the suspended pipeline"
     )]
     OtherPlan {
         /// The plan of the savepoint.

@@ -34,20 +34,20 @@ pub struct Destination {
     pub manifest_hash: Option<String>,
 }
 
-/// Restores the savepoint of a folder into the journals of a pipeline that has never worked. To do it again does nothing.
+/// Restores the savepoint of a folder into the journals of a pipeline that has never worked, and gives it with the hash of its manifest. To do it again does nothing.
 /// `io` has the transactional id of worker 0 of the generation.
 pub fn restore(
     destination: &Destination,
     io: &mut impl KafkaIo,
     folder: &mut dyn Folder,
     snapshots: &mut dyn SnapshotStore,
-) -> Result<Savepoint, SavepointError> {
+) -> Result<(Savepoint, u128), SavepointError> {
     let (savepoint, hash) = open(folder)?;
     let found = format!("{hash:032x}");
     if let Some(wanted) = destination.manifest_hash.clone().filter(|wanted| *wanted != found) {
         return Err(SavepointError::Other { found, wanted });
     }
-    if savepoint.has_blocks() && savepoint.plan != destination.plan {
+    if !savepoint.is_cut() && savepoint.plan != destination.plan {
         let (saved, own) = (savepoint.plan.to_string(), destination.plan.to_string());
         return Err(SavepointError::OtherPlan { saved, own });
     }
@@ -65,7 +65,7 @@ pub fn restore(
     make(&restoring.journals(), io)?;
     io.init_transactions()?;
     if is_done(&savepoint, &restoring, io)? {
-        return Ok(savepoint);
+        return Ok((savepoint, hash));
     }
     let topics = restoring.repartition_topics();
     make(&topics, io)?;
@@ -89,7 +89,7 @@ pub fn restore(
         states.insert(unit, (state.header, SnapshotPointer { key: name.into(), ..pointer }));
     }
     write(&savepoint, &restoring, &states, destination, io, folder)?;
-    Ok(savepoint)
+    Ok((savepoint, hash))
 }
 
 /// The topics that the state has positions of are there, and no others by their names.

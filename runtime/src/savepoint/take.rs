@@ -9,7 +9,7 @@ use protocol::identity::{Generation, PipelineIdentity, UnitId};
 use protocol::journal::{ClaimedInput, JournalView};
 use protocol::savepoint::{
     Asked, MANIFEST, Next, Object, SavedStage, SavedUnit, Savepoint, Standing, Taking, Unusable, Waits,
-    blocks_name, pack_blocks, state_name,
+    blocks_name, inputs_of, pack_blocks, state_name,
 };
 use protocol::snapshot::{Contents, SnapshotHeader, SnapshotPointer};
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub struct Subject {
     pub manifest: String,
     /// Its names in Kafka.
     pub identity: PipelineIdentity,
+    /// What tells this attempt from others in the same folder: letters and digits.
+    pub tag: String,
 }
 
 /// A savepoint that is complete, and was read back.
@@ -181,6 +183,7 @@ impl<Io: KafkaIo> Taker<Io> {
 
     /// What was chosen does not fit, or is gone: everything is chosen anew.
     fn again(&mut self) -> Result<(), SavepointError> {
+        self.fetched.clear();
         let read: Vec<TopicPartition> = std::mem::take(&mut self.routes).into_keys().collect();
         self.io.unassign(&read)?;
         self.saved.clear();
@@ -192,8 +195,8 @@ impl<Io: KafkaIo> Taker<Io> {
         Ok(self.journals.assign(&mut self.io)?)
     }
 
-    /// Copies the state of a unit, and begins to read what it has not consumed. False when the state is gone: its owner has a
-    /// newer one.
+    /// Copies the state of a unit, and begins to read what it has not consumed; or finds out that it is of no use. False when
+    /// the state is gone: its owner has a newer one.
     fn save(
         &mut self,
         unit: &UnitId,
@@ -201,25 +204,31 @@ impl<Io: KafkaIo> Taker<Io> {
         snapshots: &mut dyn SnapshotStore,
         folder: &mut dyn Folder,
     ) -> Result<bool, SavepointError> {
-        let inputs = match self.view(unit).and_then(JournalView::claim_in_force) {
-            Some(claim) => claim.inputs.clone(),
-            None => Vec::new(),
+        let claim = self.view(unit).and_then(JournalView::claim_in_force).cloned();
+        let inputs = match (&standing, &claim) {
+            (Standing::At(_), Some(claim)) => claim.inputs.clone(),
+            _ => self.view(unit).map(inputs_of).unwrap_or_default(),
         };
         let mut saved = Saved { inputs, ..Saved::default() };
         let mut header = None;
         if let Standing::At(pointer) = &standing {
-            match copied(&self.subject.identity.uid8, unit, pointer, snapshots, folder) {
+            let (found, whole) = match loaded(&self.subject.identity.uid8, unit, pointer, snapshots) {
                 Err(SavepointError::Snapshot { source, .. })
                     if source.is_loss() && !self.taking.is_drained() =>
                 {
                     return Ok(false);
                 }
-                copied => {
-                    let (found, object) = copied?;
-                    saved.state = Some(SnapshotPointer { seq: pointer.seq, ..object });
-                    header = Some(found);
-                }
+                loaded => loaded?,
+            };
+            let lineage = claim.map(|claim| claim.lineage);
+            if found.plan != self.subject.plan.hash() || Some(found.lineage) != lineage {
+                self.taking.outdated(pointer);
+                return Ok(true);
             }
+            let name = state_name(unit, &self.subject.tag);
+            written(&name, &whole, folder)?;
+            saved.state = Some(SnapshotPointer::to(name, &whole, pointer.seq));
+            header = Some(found);
         }
         if !self.taking.is_drained() {
             self.follow(unit, &saved.inputs, header.as_ref())?;
@@ -277,13 +286,14 @@ impl<Io: KafkaIo> Taker<Io> {
                 bytes += value.len();
                 part.push((input, value));
                 if bytes >= PART_BYTES {
-                    write_part(unit, saved.parts.len(), &part, folder)
+                    write_part(unit, &self.subject.tag, saved.parts.len(), &part, folder)
                         .map(|object| saved.parts.push(object))?;
                     (part, bytes) = (Vec::new(), 0);
                 }
             }
             if !part.is_empty() {
-                write_part(unit, saved.parts.len(), &part, folder).map(|object| saved.parts.push(object))?;
+                write_part(unit, &self.subject.tag, saved.parts.len(), &part, folder)
+                    .map(|object| saved.parts.push(object))?;
             }
         }
         Ok(())
@@ -341,14 +351,13 @@ fn was_given(taking: &Taking, reader: &UnitId, value: &[u8]) -> Result<bool, Sav
     })
 }
 
-/// Copies a snapshot with everything that it needs: its header, and where it is now.
-fn copied(
+/// A snapshot with everything that it needs in one piece, and its header.
+fn loaded(
     uid8: &str,
     unit: &UnitId,
     pointer: &SnapshotPointer,
     snapshots: &mut dyn SnapshotStore,
-    folder: &mut dyn Folder,
-) -> Result<(SnapshotHeader, SnapshotPointer), SavepointError> {
+) -> Result<(SnapshotHeader, Vec<u8>), SavepointError> {
     let lost = |source| SavepointError::Snapshot { unit: unit.clone(), source };
     let unusable = |source| SavepointError::State { unit: unit.clone(), source };
     let sealed = snapshots.get(&pointer.key).map_err(lost)?;
@@ -357,20 +366,18 @@ fn copied(
     let others = contents.others().iter().map(|name| snapshots.get(name)).collect::<Result<Vec<_>, _>>();
     let others = others.map_err(lost)?;
     let whole = header.seal_whole(&contents.assemble(&others).map_err(unusable)?);
-    let name = state_name(unit);
-    written(&name, &whole, folder)?;
-    let object = SnapshotPointer::to(name, &whole, pointer.seq);
-    Ok((header, object))
+    Ok((header, whole))
 }
 
 fn write_part(
     unit: &UnitId,
+    tag: &str,
     part: usize,
     blocks: &[(u16, Vec<u8>)],
     folder: &mut dyn Folder,
 ) -> Result<Object, SavepointError> {
     let bytes = pack_blocks(blocks.iter().map(|(input, value)| (*input, &**value)));
-    let name = blocks_name(unit, part);
+    let name = blocks_name(unit, tag, part);
     written(&name, &bytes, folder)?;
     Ok(Object::of(name, &bytes))
 }

@@ -56,6 +56,12 @@ pub fn plan(before: &str, filter: &str) -> Arc<Plan> {
     Arc::new(from_yaml(&text(before, filter)).unwrap())
 }
 
+/// As [`plan`], from the end of the topic.
+pub fn latest() -> Arc<Plan> {
+    let text = text("kept", "event.n >= 0").replace("spec:\n", "spec:\n  startFrom: Latest\n");
+    Arc::new(from_yaml(&text).unwrap())
+}
+
 pub fn at(topic: &str, partition: u32) -> TopicPartition {
     TopicPartition { topic: topic.to_owned(), partition }
 }
@@ -198,6 +204,37 @@ impl World {
         self.begin(pipeline);
     }
 
+    /// Pods of the next generation go on with another plan.
+    pub fn change(&mut self, plan: &Arc<Plan>) {
+        let Pipeline { setup: old, store, .. } = self.now.take().unwrap();
+        let generation = old.generation.unwrap();
+        let setup = Setup {
+            generation: Some(Generation(generation.0 + 1)),
+            prior: Writer::all(generation, old.workers).collect(),
+            earlier_plans: BTreeMap::from([(old.plan.hash(), old.plan)]),
+            promotion: Promotion::Operator,
+            ..setup(plan, 0, WORKERS)
+        };
+        self.begin(Pipeline { setup, store, intents: Intents::default(), workers: Vec::new() });
+    }
+
+    /// All pods are killed and start again.
+    pub fn restart(&mut self) {
+        let pipeline = self.now.take().unwrap();
+        self.begin(pipeline);
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// These records came out, and no others.
+    pub fn check_passed(&self, sent: std::ops::Range<u64>) {
+        let mut passed: Vec<u64> = self.rows("passed").iter().map(|row| row["n"].as_u64().unwrap()).collect();
+        passed.sort_unstable();
+        assert_eq!(passed, sent.collect::<Vec<_>>());
+    }
+
     /// All pods go at once, and nothing of the pipeline comes back.
     pub fn lose(&mut self) {
         let lost = self.now.as_mut().unwrap();
@@ -210,7 +247,7 @@ impl World {
 
     pub fn subject(pipeline: &Pipeline) -> Subject {
         let Setup { plan, identity, .. } = pipeline.setup.clone();
-        Subject { plan, identity, manifest: "as it was".to_owned() }
+        Subject { plan, identity, manifest: "as it was".to_owned(), tag: "t".to_owned() }
     }
 
     pub fn taker(&self) -> Taker<Io> {
@@ -236,6 +273,15 @@ impl World {
 
     /// Of a pipeline that works on meanwhile.
     pub fn taken_at_work(&mut self) -> (MemoryStore, Complete) {
+        // New stages have no journals for a moment.
+        let topics: Vec<String> = {
+            let Setup { plan, identity, .. } = &self.now.as_ref().unwrap().setup;
+            plan.stages().iter().map(|stage| identity.commits_topic(&stage.name)).collect()
+        };
+        let mut io = self.log.connect("look");
+        while topics.iter().any(|topic| io.describe(topic).unwrap().is_none()) {
+            self.round();
+        }
         let (mut taker, folder) = (self.taker(), MemoryStore::new());
         loop {
             self.round();

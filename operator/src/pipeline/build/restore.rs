@@ -19,7 +19,12 @@ pub(super) fn restoring(
     intent: &Intent,
     settings: &Settings,
 ) -> Result<Restoring, Error> {
-    let Some(Restoration::From { place, .. }) = &desired.restore else { return Err(Error::NoSavepoint) };
+    let Some(Restoration::From { place, manifest_hash }) = &desired.restore else {
+        return Err(Error::NoSavepoint);
+    };
+    let mut args = ["savepoint", "restore", "--generation-file", FILE_PATH].map(str::to_owned).to_vec();
+    // What is restored is what the StreamSavepoint says, or nothing.
+    args.extend(manifest_hash.iter().flat_map(|hash| ["--manifest-hash".to_owned(), hash.clone()]));
     let exists = observed.facts(RESTORED_GENERATION).is_some();
     let first = Desired { shape: SHAPE, ..desired.clone() };
     let file = || config_map(observed, &first, RESTORED_GENERATION, intent, Some(place));
@@ -29,7 +34,7 @@ pub(super) fn restoring(
         spec: Some(&desired.spec),
         generation: Some(RESTORED_GENERATION),
         secrets: desired.secrets.iter().chain(&place.secret).cloned().collect(),
-        args: ["savepoint", "restore", "--generation-file", FILE_PATH].map(str::to_owned).into(),
+        args,
         retries: 0,
         seconds: RESTORE_SECONDS,
     };

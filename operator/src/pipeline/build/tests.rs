@@ -296,7 +296,11 @@ fn restored() -> Observed {
     use crate::job::{End, JobSeen};
     use control::savepoint::{JobResult, Restored};
     let restoring = carried_out(beginning(), &decide(&beginning()));
-    let said = Ok(JobResult::Restored(Restored { plan_hash: "0c".repeat(16), units: 4 }));
+    let said = Ok(JobResult::Restored(Restored {
+        plan_hash: "0c".repeat(16),
+        units: 4,
+        manifest_hash: "1d".repeat(16),
+    }));
     Observed { restore: Some(JobSeen::Ended(End { at: None, said })), ..restoring }
 }
 

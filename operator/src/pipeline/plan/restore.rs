@@ -10,10 +10,11 @@ use crate::pipeline::observe::Generation;
 use crate::pipeline::validate::{Desired, Restoration};
 use control::savepoint::{JobResult, RESTORED_DRAIN, RESTORED_GENERATION, Restored};
 use crds::pipeline::{Drained, RestoredFrom, TransitionKind, TransitionStep};
-use k8s_openapi::jiff::Timestamp;
 
 /// Pause between a Job that failed and the next one.
 const PAUSE_SECONDS: i64 = 15;
+/// The same where somebody has to change something first: a Secret, a right, a topic. Nobody tells the operator of it.
+const LONG_PAUSE_SECONDS: i64 = 300;
 
 impl Planner<'_> {
     /// The first step of a pipeline of which nothing exists; none when it begins empty.
@@ -46,29 +47,23 @@ impl Planner<'_> {
             None => self.actions.push(Action::Restore),
             // The next generation has to know of the first, whatever has become of its ConfigMap.
             Some(JobSeen::Ended(_)) if facts.is_none() => self.actions.push(Action::Restore),
-            Some(JobSeen::Ended(end)) if !is_permanent(end) && self.is_over(end.at) => {
-                self.actions.push(Action::ForgetRestore);
-            }
+            Some(JobSeen::Ended(end)) if self.is_over(end) => self.actions.push(Action::ForgetRestore),
             Some(JobSeen::Running(_) | JobSeen::Ended(_)) => {}
         }
         Phase::Changing
     }
 
-    fn is_over(&self, ended: Option<Timestamp>) -> bool {
-        ended.is_none_or(|at| super::later(at, PAUSE_SECONDS) <= self.observed.now)
+    fn is_over(&self, end: &End) -> bool {
+        let pause = if is_permanent(end) { LONG_PAUSE_SECONDS } else { PAUSE_SECONDS };
+        end.at.is_none_or(|at| super::later(at, pause) <= self.observed.now)
     }
 
     /// The journals are there, as if generation 1 had been drained: the next one takes over from it.
     fn go_on_restored(&mut self, restored: &Restored) -> Phase {
         let place = self.observed.facts(RESTORED_GENERATION).and_then(|facts| facts.file.restore.clone());
-        let wanted = self.desired.and_then(|desired| desired.restore.as_ref());
-        let manifest_hash = match wanted {
-            Some(Restoration::From { manifest_hash, .. }) => manifest_hash.clone(),
-            _ => None,
-        };
         self.intent.restored_from = place.map(|place| RestoredFrom {
             uri: place.uri,
-            manifest_hash,
+            manifest_hash: Some(restored.manifest_hash.clone()),
             plan_hash: restored.plan_hash.clone(),
         });
         self.intent.generation = Some(RESTORED_GENERATION);
@@ -108,7 +103,7 @@ impl Generation {
     }
 }
 
-/// To try again changes nothing.
+/// To try again changes nothing until somebody changes something.
 fn is_permanent(end: &End) -> bool {
     matches!(&end.said, Ok(JobResult::Failed(failed)) if failed.permanent)
 }

@@ -1,7 +1,7 @@
 //! What journals that nobody has written to have to say, so that a pipeline goes on where a savepoint was taken. Pure.
 //!
 //! ```text
-//!  drained   Claim  Commit{seq}            Released{drain, seq}  Cut{pointer}     whoever comes next begins at a cut
+//!  cut       Claim  Commit{seq}            Released{drain, seq}  Cut{pointer}     whoever comes next begins at a cut
 //!  at work   Claim  Commit{seq, pointer}                                          whoever comes next goes on, by the same plan
 //! ```
 //! The state is that of the savepoint, with what is named after the pipeline made new: its uid, its repartition topics, and
@@ -10,7 +10,7 @@
 use super::bytes::decode_blocks;
 use super::{SavedUnit, Savepoint, Unusable};
 use crate::block::{BlockEnvelope, Envelope};
-use crate::identity::{DrainId, Lineage, Owner, PipelineIdentity, PlacementHash, UnitId};
+use crate::identity::{DrainId, Lineage, Owner, PipelineIdentity, PlacementHash, Seq, UnitId};
 use crate::journal::record::{
     Claim, ClaimedInput, Commit, Cut, InputPartition, JournalRecord, Released, Renewal,
 };
@@ -116,7 +116,10 @@ impl<'a> Restoring<'a> {
         };
         let positions =
             header.positions.iter().map(|(at, next)| (*at, if own(at) { 0 } else { *next })).collect();
+        // A journal at work points to a snapshot with a commit; one that was never committed becomes the first.
+        let seq = if self.savepoint.is_cut() { header.seq } else { header.seq.max(Seq(1)) };
         let header = SnapshotHeader {
+            seq,
             uid8: self.target.identity.uid8.clone(),
             lineage: self.lineage(),
             inputs: self.inputs(&header.inputs),
@@ -138,7 +141,7 @@ impl<'a> Restoring<'a> {
         let claim = self.claim(saved);
         let mut records = vec![JournalRecord::Claim(Box::new(claim.clone()))];
         let Some((header, pointer)) = state else { return records };
-        let drained = self.savepoint.drained;
+        let drained = self.savepoint.is_cut();
         let seq = header.seq;
         if seq.0 > 0 {
             records.push(JournalRecord::Commit(Box::new(Commit {

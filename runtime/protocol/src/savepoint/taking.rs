@@ -11,9 +11,11 @@
 //! ```
 
 use crate::identity::{DrainId, Seq, UnitId};
-use crate::journal::{JournalView, TailItem};
+use crate::journal::{ClaimedInput, JournalView, TailItem};
+use crate::restore::carry_over;
 use crate::snapshot::SnapshotPointer;
 use pipeline::plan::PlanHash;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where a unit stands in the savepoint.
@@ -90,6 +92,8 @@ pub struct Taking {
     drained: Option<DrainId>,
     /// What the units of the stage that is chosen from have to hold at least, once its journals were read.
     wanted: Option<Vec<Seq>>,
+    /// Hashes of snapshots that are of no use, see [`Taking::outdated`].
+    outdated: Vec<u128>,
     /// All readers of the next stage were saved, and nothing was read since.
     stale: bool,
 }
@@ -99,7 +103,7 @@ impl Taking {
     pub fn new(plan: PlanHash, stages: Vec<Asked>) -> Self {
         let open = |stage: &Asked| vec![Standing::Open; stage.units as usize];
         let standings = stages.iter().map(open).collect();
-        Self { plan, stages, standings, drained: None, wanted: None, stale: false }
+        Self { plan, stages, standings, drained: None, wanted: None, outdated: Vec::new(), stale: false }
     }
 
     /// What to do next; `views` are the journals by stage and unit. Before the first call, and after each [`Next::Read`] and
@@ -122,21 +126,33 @@ impl Taking {
         let Some(stage) = self.standings.iter().rposition(|units| units.contains(&Standing::Open)) else {
             return Next::Done;
         };
-        let wanted = self.wanted.get_or_insert_with(|| {
+        let wanted = self.wanted.take().unwrap_or_else(|| {
             let feeds = self.stages[stage].feeds && self.drained.is_none();
             views[stage].iter().map(|view| if feeds { gave_through(view) } else { Seq(0) }).collect()
         });
-        let open = self.standings[stage].iter().zip(&views[stage]).zip(wanted.iter()).enumerate();
+        let next = self.choose(stage, &views[stage], &wanted);
+        self.wanted = Some(wanted);
+        next
+    }
+
+    /// A unit of a stage that can be saved now.
+    fn choose(&self, stage: usize, views: &[JournalView], wanted: &[Seq]) -> Next {
+        let open = self.standings[stage].iter().zip(views).zip(wanted).enumerate();
         let open = open.filter(|(_, ((standing, _), _))| **standing == Standing::Open);
         let mut waits = None;
         for (index, ((_, view), wanted)) in open {
             let unit = UnitId { stage: self.stages[stage].name.clone(), index: index as u32 };
-            match standing(view, *wanted) {
+            match self.standing(view, *wanted) {
                 Some(standing) => return Next::Save(unit, standing),
                 None => waits = Some(unit),
             }
         }
         waits.map_or(Next::Done, |unit| Next::Wait(Waits::Snapshot(unit)))
+    }
+
+    /// The snapshot that was chosen is of before the last change of the plan: the first one behind it is on its way.
+    pub fn outdated(&mut self, pointer: &SnapshotPointer) {
+        self.outdated.push(pointer.hash);
     }
 
     /// The state of this unit is copied, and everything that it had consumed is known.
@@ -163,6 +179,19 @@ impl Taking {
         let stage = self.stages.iter().position(|stage| stage.name == unit.stage);
         let standing = stage.and_then(|stage| self.standings[stage].get(unit.index as usize));
         matches!(standing, Some(Standing::At(pointer)) if seq <= pointer.seq)
+    }
+
+    /// Where a unit can stand if it has to hold everything up to a commit; none when there is no such snapshot.
+    fn standing(&self, view: &JournalView, wanted: Seq) -> Option<Standing> {
+        if let Some(pointer) = &view.restore_point().pointer {
+            let fits = pointer.seq >= wanted && !self.outdated.contains(&pointer.hash);
+            return fits.then(|| Standing::At(pointer.clone()));
+        }
+        // What it has taken over from others is in no snapshot of its own yet.
+        let inherits =
+            |(_, item): &(i64, TailItem)| matches!(item, TailItem::Claim(claim) if claim.heritage.is_some());
+        let empty = view.ownership().seq() == Seq(0) && !view.tail_behind(Seq(0)).iter().any(inherits);
+        empty.then_some(Standing::Empty)
     }
 
     /// Why the journals are not those of a pipeline that works, or stands still, by this plan.
@@ -204,12 +233,19 @@ impl Taking {
     }
 }
 
-/// Where a unit can stand if it has to hold everything up to a commit; none when there is no such snapshot.
-fn standing(view: &JournalView, wanted: Seq) -> Option<Standing> {
-    match &view.restore_point().pointer {
-        Some(pointer) => (pointer.seq >= wanted).then(|| Standing::At(pointer.clone())),
-        None => (view.ownership().seq() == Seq(0)).then_some(Standing::Empty),
+/// The inputs of a unit that has never committed, with the start of every partition that any of its Claims has named.
+pub fn inputs_of(view: &JournalView) -> Vec<ClaimedInput> {
+    let (mut inputs, mut positions) = (Vec::new(), BTreeMap::new());
+    for (_, item) in view.tail_behind(Seq(0)) {
+        let TailItem::Claim(claim) = item else { continue };
+        positions = carry_over(&inputs, &positions, &claim.inputs);
+        inputs.clone_from(&claim.inputs);
     }
+    for (index, input) in (0u16..).zip(&mut inputs) {
+        let of_input = positions.iter().filter(|(at, _)| at.input == index);
+        input.starts = of_input.map(|(at, next)| (at.partition, *next)).collect();
+    }
+    inputs
 }
 
 /// The last commit with which the unit has given something out, as far as its newest snapshot does not hold it.

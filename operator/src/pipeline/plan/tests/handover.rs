@@ -124,6 +124,8 @@ fn a_plan_that_does_not_take_over_is_taken_back_and_not_tried_again() {
         Phase::RolledBack,
         "the plan is no better for it"
     );
+    let lost = decide(&crate::pipeline::fixture::with_lost_pod(observed.clone(), 1, 0, 600));
+    assert_eq!((lost.phase, lost.actions), (Phase::RolledBack, vec![]), "what was tried is no better for it");
     let (suspended, _) = walk(suspend(observed.clone(), true));
     let (suspended, _) = walk(with_pods(suspended, 1, UnitState::Cut));
     let (suspended, decision) = walk(without_pods(suspended, 1));

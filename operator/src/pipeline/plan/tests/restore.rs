@@ -42,7 +42,7 @@ fn ended(observed: &Observed, said: Result<JobResult, &str>) -> Observed {
 }
 
 fn done() -> JobResult {
-    JobResult::Restored(Restored { plan_hash: "0c".repeat(16), units: 4 })
+    JobResult::Restored(Restored { plan_hash: "0c".repeat(16), units: 4, manifest_hash: "1d".repeat(16) })
 }
 
 /// The Job has made the journals.
@@ -121,7 +121,7 @@ fn a_pipeline_that_has_begun_needs_no_savepoint_any_more() {
 }
 
 #[test]
-fn a_job_that_was_killed_is_made_again_after_a_pause_and_one_that_is_refused_is_not() {
+fn a_job_that_was_killed_is_made_again_after_a_pause_and_one_that_is_refused_after_a_long_one() {
     let (observed, _) = walk(beginning());
     let killed = ended(&observed, Err("its pod was evicted"));
     assert_eq!(decide(&killed).actions, []);
@@ -132,8 +132,9 @@ fn a_job_that_was_killed_is_made_again_after_a_pause_and_one_that_is_refused_is_
     let (observed, decision) = walk(observed);
     assert_eq!(decision.actions, [Action::Restore]);
     let refused = JobResult::failed(Some(Reason::StateIncompatible), "format 9".to_owned(), true);
-    let refused = after(ended(&observed, Ok(refused)), 3_600);
+    let refused = after(ended(&observed, Ok(refused)), 299);
     assert_eq!(decide(&refused).actions, []);
+    assert_eq!(decide(&after(refused.clone(), 1)).actions, [Action::ForgetRestore], "a Secret may be mended");
     // Somebody mends what the Job was told.
     let (observed, decision) = walk(other_topic(refused, "elsewhere"));
     assert_eq!(decision.actions, [Action::ForgetRestore]);

@@ -36,7 +36,11 @@ fn ready() -> SavepointSeen {
 pub(super) fn restored() -> Vec<Situation> {
     let restoring = look(beginning(ready()));
     let with = |restore| Observed { restore, ..restoring.clone() };
-    let done = JobResult::Restored(Restored { plan_hash: "0c".repeat(16), units: 4 });
+    let done = JobResult::Restored(Restored {
+        plan_hash: "0c".repeat(16),
+        units: 4,
+        manifest_hash: "1d".repeat(16),
+    });
     let refused = JobResult::failed(
         Some(Reason::StateIncompatible),
         "the savepoint is of format 9; this version reads up to 1".to_owned(),
