@@ -6,6 +6,7 @@
 mod chance;
 mod faults;
 mod mutants;
+mod saver;
 mod world;
 
 pub use chance::Chance;

@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
         return each_mutant(&arguments);
     }
     let (mut matrix, mut moves, mut violations) = (Matrix::default(), 0, 0);
-    let (mut trimmed, mut changes, mut rollbacks) = (0, 0, 0);
+    let (mut trimmed, mut changes, mut rollbacks, mut restored) = (0, 0, 0, 0);
     for seed in arguments.first..arguments.first + arguments.seeds {
         let outcome = simulate(seed, Defences::ALL);
         if arguments.twice {
@@ -42,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         trimmed += outcome.trimmed;
         changes += outcome.changes;
         rollbacks += outcome.rollbacks;
+        restored += u64::from(outcome.restored);
         if let Some(violation) = outcome.violation {
             violations += 1;
             println!("seed {seed}: {}", violation.what);
@@ -51,13 +52,14 @@ fn main() -> anyhow::Result<()> {
     println!("{matrix}");
     let seeds = arguments.seeds;
     println!(
-        "{seeds} seeds, {moves} moves, {trimmed} offsets trimmed, {changes} changes of plan, {rollbacks} taken back: {violations} violations"
+        "{seeds} seeds, {moves} moves, {trimmed} offsets trimmed, {changes} changes of plan, {rollbacks} taken back, {restored} restored from a savepoint: {violations} violations"
     );
     let zero = matrix.zero_cells();
     anyhow::ensure!(violations == 0, "{violations} seeds broke a promise");
     anyhow::ensure!(trimmed > 0 || arguments.seeds < 100, "nothing was ever trimmed");
     anyhow::ensure!(changes > 0 || arguments.seeds < 100, "no plan was ever changed");
     anyhow::ensure!(rollbacks > 0 || arguments.seeds < 100, "no change was ever taken back");
+    anyhow::ensure!(restored > 0 || arguments.seeds < 100, "nothing was ever restored from a savepoint");
     anyhow::ensure!(zero.is_empty() || arguments.seeds < SEEDS_THAT_MEET_ALL, "never met: {zero:?}");
     Ok(())
 }

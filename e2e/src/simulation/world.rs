@@ -1,6 +1,7 @@
 //! One run: the log, the workers of all generations, and what happens to them.
 
 use super::faults::{Matrix, Network, Place};
+use super::saver::Saver;
 use super::{Chance, PIPELINES, SUCCESSORS};
 use connect::door::{IoError, KafkaIo, Partitioning, TopicPartition};
 use connect::memory::{Io, Log, Settings};
@@ -27,7 +28,15 @@ const BASE_MS: i64 = 1_795_219_200_000;
 /// Partitions of the input.
 const PARTITIONS: u32 = 3;
 /// Moves without an end are a violation: something waits for ever.
-const MOVES_MAX: u64 = 60_000;
+pub(super) const MOVES_MAX: u64 = 60_000;
+/// When workers commit, save and trim.
+pub(super) const TIMING: Timing = Timing {
+    commit_interval_ms: 20,
+    idle_commit_interval_ms: 100,
+    bytes_max: 1 << 20,
+    snapshot_interval_ms: 150,
+    trim_interval_ms: 70,
+};
 /// Most generations of one run.
 const GENERATIONS_MAX: u64 = 5;
 
@@ -46,6 +55,8 @@ pub struct Outcome {
     pub changes: u64,
     /// Changes that were taken back after they had taken over.
     pub rollbacks: u64,
+    /// A pipeline went on from a savepoint of this one.
+    pub restored: bool,
     /// What is wrong, if anything.
     pub violation: Option<Violation>,
 }
@@ -60,11 +71,11 @@ pub struct Violation {
 }
 
 /// The world of a simulated worker.
-struct SimEnvironment {
-    log: Log,
-    uploads: Uploads,
-    bounds: Bounds,
-    chance: Chance,
+pub(super) struct SimEnvironment {
+    pub log: Log,
+    pub uploads: Uploads,
+    pub bounds: Bounds,
+    pub chance: Chance,
 }
 
 impl Environment for SimEnvironment {
@@ -107,7 +118,7 @@ struct GenerationRun {
     frozen_until: Vec<u64>,
 }
 
-struct World {
+pub(super) struct World {
     /// The first form of the pipeline.
     plan: Arc<Plan>,
     /// The other one.
@@ -126,13 +137,13 @@ struct World {
     /// It is being taken back.
     rewinds: Option<Rewind>,
     rollbacks: u64,
-    log: Log,
-    store: MemoryStore,
-    bounds: Bounds,
+    pub log: Log,
+    pub store: MemoryStore,
+    pub bounds: Bounds,
     chance: Chance,
     generations: Vec<GenerationRun>,
     number: u64,
-    now_ms: u64,
+    pub now_ms: u64,
     fed: u64,
     to_feed: u64,
     place: Place,
@@ -141,6 +152,8 @@ struct World {
     moves: u64,
     last_moves: Vec<String>,
     defences: Defences,
+    /// With all defences on a savepoint is taken at some moment.
+    saver: Option<Saver>,
 }
 
 /// Runs the schedule of a seed.
@@ -155,9 +168,14 @@ pub fn simulate(seed: u64, defences: Defences) -> Outcome {
     let records = 60 + chance.below(200);
     let expected = World::new(&forms, Chance::new(seed ^ 1), records, Defences::ALL).undisturbed();
     let mut world = World::new(&forms, chance, records, defences);
+    world.saver = (defences == Defences::ALL).then(|| Saver::new(seed));
     let found = expected.and_then(|expected| world.disturbed(seed).map(|found| (expected, found)));
+    let mut restored = Ok(false);
     let violation = match found {
-        Ok((expected, found)) => compare(&expected, &found),
+        Ok((expected, found)) => compare(&expected, &found).or_else(|| {
+            restored = world.goes_on_from_savepoint(&expected);
+            restored.clone().err()
+        }),
         Err(what) => Some(what),
     };
     let matrix = world.matrix.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -169,17 +187,30 @@ pub fn simulate(seed: u64, defences: Defences) -> Outcome {
         trimmed: world.trimmed(),
         changes: world.changes,
         rollbacks: world.rollbacks,
+        restored: restored == Ok(true),
         violation: violation.map(|what| Violation { what, moves }),
     }
 }
 
 fn broken(what: String) -> Outcome {
     let violation = Some(Violation { what, moves: Vec::new() });
-    Outcome { matrix: Matrix::default(), trace: 0, moves: 0, trimmed: 0, changes: 0, rollbacks: 0, violation }
+    Outcome {
+        matrix: Matrix::default(),
+        trace: 0,
+        moves: 0,
+        trimmed: 0,
+        changes: 0,
+        rollbacks: 0,
+        restored: false,
+        violation,
+    }
 }
 
+/// Offsets by partition.
+pub(super) type Ends = BTreeMap<TopicPartition, i64>;
+
 /// Records by topic, sorted.
-type Outputs = BTreeMap<String, Vec<String>>;
+pub(super) type Outputs = BTreeMap<String, Vec<String>>;
 
 fn compare(expected: &Outputs, found: &Outputs) -> Option<String> {
     for (topic, lines) in expected {
@@ -237,6 +268,7 @@ impl World {
             moves: 0,
             last_moves: Vec::new(),
             defences,
+            saver: None,
         }
     }
 
@@ -257,6 +289,7 @@ impl World {
         self.log.set_faults(network);
         while self.fed < self.to_feed {
             self.disturb()?;
+            self.save()?;
         }
         self.log.clear_faults();
         while self.log.deliver_delayed() {}
@@ -289,6 +322,21 @@ impl World {
             _ => return self.step_somebody(),
         }
         self.check_moves()
+    }
+
+    /// Goes on with the savepoint, whatever is going on.
+    fn save(&mut self) -> Result<(), String> {
+        let Some(mut saver) = self.saver.take() else { return Ok(()) };
+        let newest = self.generations.last().map(|newest| newest.setup.plan.clone());
+        let looked = newest.map_or(Ok(()), |plan| saver.look(self, &plan));
+        self.saver = Some(saver);
+        looked
+    }
+
+    /// A pipeline goes on from the savepoint of this run. True when there was one.
+    fn goes_on_from_savepoint(&mut self, expected: &Outputs) -> Result<bool, String> {
+        let Some(mut saver) = self.saver.take() else { return Ok(false) };
+        saver.goes_on(self, expected)
     }
 
     fn check_moves(&mut self) -> Result<(), String> {
@@ -481,7 +529,7 @@ impl World {
         }
     }
 
-    fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         Now { monotonic_ms: self.now_ms, wall_ms: BASE_MS + 3_600_000 + self.now_ms as i64 }
     }
 
@@ -494,14 +542,7 @@ impl World {
         };
         let run = &mut self.generations[generation];
         let setup = Setup { worker: WorkerIndex(worker as u32), ..run.setup.clone() };
-        let timing = Timing {
-            commit_interval_ms: 20,
-            idle_commit_interval_ms: 100,
-            bytes_max: 1 << 20,
-            snapshot_interval_ms: 150,
-            trim_interval_ms: 70,
-        };
-        run.workers[worker] = Some(Worker::new(setup, environment, timing));
+        run.workers[worker] = Some(Worker::new(setup, environment, TIMING));
     }
 
     fn kill(&mut self) {
@@ -608,20 +649,48 @@ impl World {
     }
 
     fn outputs(&mut self) -> Outputs {
+        let outputs = self.committed();
+        outputs.values().flatten().for_each(|line| self.note(line));
+        outputs
+    }
+
+    /// What the sinks of the first form have by now.
+    pub fn committed(&self) -> Outputs {
+        self.committed_below(&Ends::new())
+    }
+
+    /// The same, of what lies below these ends; a partition without one counts as a whole.
+    pub fn committed_below(&self, ends: &Ends) -> Outputs {
         let mut outputs = Outputs::new();
-        for sink in self.plan.clone().sinks() {
-            let SinkConnector::Kafka { topic, .. } = &sink.connector else { continue };
+        for topic in self.sink_topics() {
             let mut lines = Vec::new();
-            for batch in self.log.committed(topic).unwrap_or_default() {
-                lines.extend((0..batch.len()).map(|row| text(&batch, row)));
+            for (partition, batch) in (0..).zip(self.log.committed(&topic).unwrap_or_default()) {
+                let end = ends.get(&TopicPartition { topic: topic.clone(), partition });
+                let below = |row: &usize| end.is_none_or(|end| batch.records()[*row].offset < *end);
+                lines.extend((0..batch.len()).filter(below).map(|row| text(&batch, row)));
             }
             lines.sort();
-            for line in &lines {
-                self.note(line);
-            }
-            outputs.insert(topic.clone(), lines);
+            outputs.insert(topic, lines);
         }
         outputs
+    }
+
+    /// Where the topics of the sinks end now, transactions that are open included.
+    pub fn ends(&self) -> Ends {
+        let at = |topic: String| {
+            (0..PARTITIONS).map(move |partition| TopicPartition { topic: topic.clone(), partition })
+        };
+        let all: Vec<TopicPartition> = self.sink_topics().into_iter().flat_map(at).collect();
+        let highs = self.log.connect("looks").watermarks(&all).unwrap_or_default();
+        all.into_iter().zip(highs.into_iter().map(|(_, high)| high)).collect()
+    }
+
+    fn sink_topics(&self) -> Vec<String> {
+        let topic = |connector: &SinkConnector| match connector {
+            SinkConnector::Kafka { topic, .. } => Some(topic.clone()),
+            _ => None,
+        };
+        self.plan.sinks().iter().filter_map(|sink| topic(&sink.connector)).collect()
     }
 }
 

@@ -234,6 +234,12 @@ impl Decider<'_> {
         let Some(facts) = self.observed.pipeline.facts().filter(|_| stands) else {
             return waits(&format!("waits for StreamPipeline `{name}` to run or to be suspended"));
         };
+        if let Some(place) = &facts.file.restore {
+            let from = &place.uri;
+            return waits(&format!(
+                "StreamPipeline `{name}` has done nothing since it was restored from {from}, which is its state: waits for it to run"
+            ));
+        }
         self.status.attempts = Some(number);
         self.status.next_attempt = None;
         self.status.generation = Some(facts.file.generation);

@@ -2,7 +2,7 @@
 
 use super::{Action, Note, Phase, Planner};
 use crate::pipeline::FINALIZER;
-use crate::pipeline::observe::{Cleanup, SavepointSeen};
+use crate::pipeline::observe::{Cleanup, Generation, SavepointSeen};
 use crate::pods::Instruction;
 use ::pipeline::spec::TerminationPolicy;
 use control::savepoint::RESTORED_GENERATION;
@@ -62,10 +62,12 @@ impl Planner<'_> {
         self.clean();
     }
 
-    /// The user wants the state, and there may be some: a generation was told to take over.
+    /// The user wants the state, and there may be some: a generation was told to take over. What was restored and has done
+    /// nothing since is in its savepoint.
     fn keeps_state(&self) -> bool {
         let policy = self.observed.pipeline.spec.termination_policy;
-        let has_worked = self.intent.promoted || !self.intent.priors.is_empty();
+        let is_restored = self.current().is_some_and(Generation::is_restored);
+        let has_worked = (self.intent.promoted || !self.intent.priors.is_empty()) && !is_restored;
         policy == Some(TerminationPolicy::Savepoint) && self.intent.generation.is_some() && has_worked
     }
 
