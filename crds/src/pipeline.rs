@@ -88,6 +88,10 @@ pub struct StreamPipelineStatus {
     /// The revision that `spec.rollbackTo` named when it was followed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<i64>,
+    /// What is being done because the spec has changed, or will be when the pipeline is resumed: how pods are replaced, and what
+    /// becomes of the state of each step. Absent while the pods are what the spec says. `kubectl weir plan` tells it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_action: Option<String>,
     /// The saved state that the pipeline began with; absent when it began without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<RestoredFrom>,
@@ -151,6 +155,7 @@ impl Default for StreamPipelineStatus {
             probation: None,
             rolled_back: None,
             rollback_to: None,
+            planned_action: None,
             restored_from: None,
             last_scheduled_savepoint: None,
             priors: Vec::new(),

@@ -6,12 +6,14 @@ mod ending;
 mod event_time;
 mod events;
 mod numbers;
+mod planned;
 mod problems;
 mod restoring;
 mod verdicts;
 
 pub use counted::Counted;
 pub use events::{event, topics_left, warning};
+pub(crate) use planned::state;
 pub(crate) use verdicts::counted;
 
 use super::observe::Observed;
@@ -132,6 +134,7 @@ pub fn status(facts: &Facts<'_>, counted: &Counted) -> (StreamPipelineStatus, Co
     let pods_wanted = current.and_then(|generation| generation.replicas).unwrap_or_default();
     let pods_wanted = usize::try_from(pods_wanted).unwrap_or_default();
     let counted = numbers::write(&mut after, facts, pods, pods_wanted, counted);
+    after.planned_action = planned::planned(facts);
     let verdicts = verdicts::verdicts(facts, pods);
     after.conditions = conditions(&before.conditions, &verdicts, generation, &Time(observed.now));
     (after, counted)

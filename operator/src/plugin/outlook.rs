@@ -6,7 +6,6 @@ use crate::pipeline::validate::{Desired, Invalid, Restoration};
 use ::pipeline::plan::{Plan, from_yaml, state_changes};
 use crds::StreamPipeline;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// What will happen.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,18 +87,9 @@ fn change(live: &StreamPipeline, observed: &Observed, desired: &Desired, suspend
 }
 
 fn state(old: &Plan, new: &Plan, handover: bool) -> Vec<String> {
-    let changes = state_changes(old, new);
-    let mut text = String::from("state:");
-    let groups = [(&changes.kept, "kept"), (&changes.empty, "starts empty"), (&changes.dropped, "dropped")];
-    for (names, what) in groups.into_iter().filter(|(names, _)| !names.is_empty()) {
-        let separator = if text.ends_with(':') { "" } else { ";" };
-        let _ = write!(text, "{separator} {} {what}", list(names.iter().map(|name| format!("`{name}`"))));
-    }
-    if text.ends_with(':') {
-        text.push_str(" there is none");
-    }
     let waits = "state or positions go from one stage to another: the output pauses until they are saved";
-    std::iter::once(text).chain((changes.moves && handover).then(|| waits.to_owned())).collect()
+    let waits = (state_changes(old, new).moves && handover).then(|| waits.to_owned());
+    std::iter::once(report::state(old, new)).chain(waits).collect()
 }
 
 fn counted(pods: u32) -> String {

@@ -30,6 +30,9 @@ fn row(situation: &Situation) -> String {
     for (at, part) in ready.iter().flat_map(|ready| ready.message.lines()).enumerate() {
         line(format!("{} {part}", if at == 0 { "message:" } else { "        " }));
     }
+    if let Some(planned) = situation.object["status"]["plannedAction"].as_str() {
+        line(format!("planned: {planned}"));
+    }
     line(format!("kstatus {:?}, Argo CD {argo}: {}", kstatus(&situation.object), said.replace('\n', " / ")));
     for condition in conditions(situation).iter().filter(|condition| condition.type_ != "Ready") {
         let same = ready.as_ref().is_some_and(|ready| ready.message == condition.message);
