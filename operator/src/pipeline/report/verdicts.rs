@@ -8,7 +8,7 @@ use control::call::bounded_message;
 use control::status::{MESSAGE_BYTES_MAX, UnitState, UnitStatus};
 use control::{Condition as Kind, Reason};
 use crds::condition::Verdict;
-use crds::pipeline::{Transition, TransitionKind, TransitionStep};
+use crds::pipeline::{RolledBack, Transition, TransitionKind, TransitionStep};
 
 /// Pods that a message names; the rest is counted.
 const PODS_NAMED: usize = 3;
@@ -73,18 +73,25 @@ fn ready(facts: &Facts<'_>, pods: &[PodSeen], problems: &[Problem]) -> Verdict {
             if running.holds != Some(true) {
                 return running;
             }
-            verdict(true, Reason::RolledBack, format!("{}; {}", back.message, what_is_live(pods)))
+            verdict(true, Reason::RolledBack, format!("{}; {}", why(back), what_is_live(pods)))
         }
         Some(back) if phase == Phase::RolledBack => {
-            let message = format!("{}; {TRY_AGAIN}", back.message);
+            let message = format!("{}; {TRY_AGAIN}", why(back));
             verdict(false, Reason::RolledBack, with_what_runs(&message, facts, pods))
         }
         _ => running(facts, pods),
     }
 }
 
-/// How much of the reason of a rollback stands before what it waits on.
+/// How much of the reason of a rollback stands before what is said besides.
 const REASON_BYTES: usize = 400;
+
+/// Why a change was taken back, short enough for what is said besides.
+fn why(back: &RolledBack) -> String {
+    let cut = back.message.floor_char_boundary(REASON_BYTES);
+    if cut < back.message.len() { format!("{}…", &back.message[..cut]) } else { back.message.clone() }
+}
+
 /// What helps against a change that was taken back.
 const TRY_AGAIN: &str =
     "change the spec, or set the annotation `weir.dev/restartedAt` to have it tried again as it is";
@@ -226,14 +233,13 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     };
     let text = match &intent.rolled_back {
         Some(back) if transition.kind == TransitionKind::Rollback => {
-            let why = &back.message[..back.message.floor_char_boundary(REASON_BYTES)];
-            format!("{why}; {text}")
+            format!("{}; {text}", why(back))
         }
         None if transition.kind == TransitionKind::Heal => format!("{}; {text}", lost_pods(facts, pods)),
         _ => text,
     };
     if !late(facts) {
-        return text;
+        return bounded_message(text);
     }
     let deleted = facts.decision.phase == Phase::Deleting && transition.step == TransitionStep::Draining;
     let way_out = if deleted { ending::way_out(facts) } else { String::new() };
@@ -243,11 +249,11 @@ fn waits_on(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
 /// The pods whose place others take.
 fn lost_pods(facts: &Facts<'_>, pods: &[PodSeen]) -> String {
     let lost = pods.iter().filter(|pod| pod.is_lost(facts.observed.now));
-    let names: Vec<&str> = lost.map(|pod| pod.name.as_str()).collect();
+    let names: Vec<String> = lost.map(|pod| pod.name.clone()).collect();
     if names.is_empty() {
         "pods were lost with their node".to_owned()
     } else {
-        format!("the node of {} does not answer", names.join(", "))
+        format!("the node of {} does not answer", named(&names, 0))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::pipeline::fixture::{after, created, decide, desired, edited, of, with
 use crate::pipeline::observe::{Cleanup, Observed, SavepointSeen};
 use crate::pipeline::plan::{Action, Phase};
 use crate::pods::Instruction;
-use ::pipeline::spec::{NameRef, RestoreFrom};
+use ::pipeline::spec::{Checkpoint, NameRef, RestoreFrom, TerminationPolicy};
 use control::Reason;
 use control::savepoint::{JobResult, RESTORED_DRAIN, Restored};
 use control::status::UnitState;
@@ -165,6 +165,12 @@ fn suspended_meanwhile_it_goes_on_with_the_second_generation() {
     let (observed, decision) = walk(suspend(restored(&restoring), true));
     assert_eq!((decision.phase, decision.actions), (Phase::Suspended, vec![]));
     assert_eq!(status(&observed).generation, Some(1));
+    let keeping = edited(observed.clone(), |pipeline| {
+        let storage = serde_saphyr::from_str("{uri: 's3://state'}").expect("a storage");
+        pipeline.spec.checkpoint = Some(Checkpoint { interval: None, storage: Some(storage) });
+        pipeline.spec.termination_policy = Some(TerminationPolicy::Savepoint);
+    });
+    assert_eq!(walk(deleted(keeping)).1.actions, [Action::Clean(1)], "its state is in the savepoint");
     let (observed, decision) = walk(suspend(observed, false));
     assert_eq!(decision.actions, [Action::Start(2)]);
     assert_eq!(step(&observed), Some((TransitionKind::Restore, TransitionStep::Starting)));
