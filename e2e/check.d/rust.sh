@@ -6,7 +6,9 @@ check_lint() {
   static_libraries
   phase 'rust: format' 1m cargo fmt --all --check
   phase 'rust: licences' 30m cargo_deny
-  phase 'rust: clippy' 20m cargo clippy --profile ci --workspace --all-targets --locked -- -D warnings
+  # With the tests that need servers: they are compiled here, long before one of them is there.
+  phase 'rust: clippy' 20m cargo clippy --profile ci --workspace --all-targets --locked \
+    --features connect/s3-tests,runtime/s3-tests,connect/kafka-tests,e2e/kafka-tests -- -D warnings
 }
 
 check_bench() {

@@ -3,7 +3,7 @@
 //!
 //! The worker holds back, says so, stays within the memory of its size, and loses and repeats nothing. `STALL_SECONDS`
 //! says how long.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 #[path = "../../../runtime/connect/tests/conformance/proxy.rs"]
 #[expect(dead_code, reason = "other suites use the rest of it")]

@@ -9,7 +9,7 @@ mod way;
 mod suite;
 
 use connect::snapshot::object::{Credentials, CredentialsError, Fault, ObjectError, Secret};
-use connect::snapshot::{ObjectStore, Shard, SnapshotError, SnapshotStore, Stored, Uploads, key};
+use connect::snapshot::{Folder, ObjectStore, Shard, SnapshotError, SnapshotStore, Stored, Uploads, key};
 use pipeline::plan::{Bucket, Cloud};
 use protocol::identity::Seq;
 use protocol::snapshot::SnapshotPointer;

@@ -117,6 +117,7 @@ impl Proxy {
     }
 
     /// What is produced to a topic waits on the way to the broker, until another one or none is stalled.
+    #[allow(dead_code, reason = "not every suite needs it")]
     pub fn stall(&self, topic: Option<&str>) {
         self.shared.state.lock().unwrap().stalled = topic.map(str::to_owned);
         self.shared.flows.notify_all();
