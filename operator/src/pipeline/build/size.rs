@@ -1,5 +1,6 @@
 //! CPU and memory of the pods.
 
+use crate::scaling::quantity::parse;
 use ::pipeline::spec::{ResourceAmounts, Size, StreamPipelineSpec};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -17,14 +18,17 @@ pub(super) fn resources(spec: &StreamPipelineSpec) -> ResourceRequirements {
     ResourceRequirements { requests: some(requests), limits: some(limits), claims: None }
 }
 
-/// Requests and limits of a pod that does one thing and ends.
-pub(super) fn small() -> ResourceRequirements {
+/// Requests and limits of a pod that does one thing and ends. It asks for little, so that it fits where the pods of its
+/// pipeline do not; and may take as much memory as one of those, because it may hold the state of a unit.
+pub(super) fn of_task(spec: Option<&StreamPipelineSpec>) -> ResourceRequirements {
     let [requests, limits] = of_size(Size::Small);
-    ResourceRequirements {
-        requests: Some(quantities(requests)),
-        limits: Some(quantities(limits)),
-        claims: None,
+    let mut limits = quantities(limits);
+    let memory = spec.and_then(|spec| resources(spec).limits?.remove("memory"));
+    let is_more = |memory: &Quantity| parse(&memory.0) > parse(&limits["memory"].0);
+    if let Some(memory) = memory.filter(is_more) {
+        limits.insert("memory".to_owned(), memory);
     }
+    ResourceRequirements { requests: Some(quantities(requests)), limits: Some(limits), claims: None }
 }
 
 /// Requests and limits of a size, as CPU and memory.
@@ -51,4 +55,27 @@ fn amounts(amounts: Option<&ResourceAmounts>) -> BTreeMap<String, Quantity> {
         .into_iter()
         .filter_map(|(name, amount)| Some((name.to_owned(), Quantity(amount?.clone()))))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_may_take_the_memory_of_a_pod_and_asks_for_little() {
+        let of = |text: &str| {
+            let text = format!("{{sources: [], sinks: [], {text}}}");
+            let spec: StreamPipelineSpec = serde_saphyr::from_str(&text).expect("a spec");
+            let found = of_task(Some(&spec));
+            let memory =
+                |amounts: Option<BTreeMap<String, Quantity>>| amounts.expect("some")["memory"].0.clone();
+            (memory(found.requests), memory(found.limits))
+        };
+        let pair = |requests: &str, limits: &str| (requests.to_owned(), limits.to_owned());
+        assert_eq!(of("size: Large"), pair("512Mi", "4Gi"));
+        assert_eq!(of("size: Small"), pair("512Mi", "1Gi"));
+        let little = "resources: {requests: {cpu: '1000', memory: 64Mi}, limits: {memory: 128Mi}}";
+        assert_eq!(of(little), pair("512Mi", "1Gi"), "it fits where the pods do not");
+        assert_eq!(of("resources: {limits: {memory: 3Gi}}"), pair("512Mi", "3Gi"));
+    }
 }

@@ -44,7 +44,7 @@ impl Task<'_> {
         }
         for container in &mut pod.containers {
             container.args = Some(self.args.clone());
-            container.resources = Some(size::small());
+            container.resources = Some(size::of_task(self.spec));
         }
         // Without the label of a generation: it is none of the pods that a generation is made of. Those of the user may give
         // the pods the identity with which objects in a bucket are written and deleted.
