@@ -20,14 +20,14 @@ use crate::settings::Settings;
 use control::GenerationFile;
 use control::generation::{FILE_KEY, FILE_VERSION, Placement, Ports, PriorGeneration, Shape, stateful_set};
 use control::savepoint::{RESTORED_GENERATION, SavepointPlace};
-use crds::pipeline::Prior;
+use crds::pipeline::{Prior, TransitionKind, TransitionStep};
 use crds::{StreamPipeline, StreamSavepoint};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -128,6 +128,19 @@ pub fn last_name(pipeline: &StreamPipeline) -> String {
     format!("{}-final-{}", pipeline.name_any(), uid8(pipeline).unwrap_or_default())
 }
 
+/// Name of the StreamSavepoint that keeps the state of before the change that is being carried out; none for any other
+/// change than one that begins with a savepoint.
+pub fn upgrade_name(pipeline: &StreamPipeline) -> Option<String> {
+    let transition = pipeline.status.as_ref()?.transition.as_ref()?;
+    let saves = transition.step == TransitionStep::Saving && transition.kind != TransitionKind::Delete;
+    saves.then(|| name_before(pipeline, &transition.started_at))
+}
+
+/// The same, of a change that began at this time.
+pub(crate) fn name_before(pipeline: &StreamPipeline, began: &Time) -> String {
+    format!("{}-upgrade-{}", pipeline.name_any(), began.0.as_second())
+}
+
 /// Labels that every object of a pipeline has.
 pub fn labels(pipeline: &str) -> BTreeMap<String, String> {
     let pairs = [
@@ -169,7 +182,12 @@ pub fn build(
             Action::Resize(number, replicas) => Work::Resize(stateful_set(&name, *number), *replicas),
             Action::Remove(number) => Work::Remove(stateful_set(&name, *number)),
             Action::Tell(number, instruction) => Work::Tell(addresses(number), instruction.clone()),
-            Action::Save => Work::Save(Box::new(last::savepoint(&observed.pipeline)?)),
+            Action::Save => Work::Save(Box::new(last::at_the_end(&observed.pipeline)?)),
+            Action::SaveFirst => {
+                let began = decision.intent.transition.as_ref().map(|transition| &transition.started_at);
+                let began = began.ok_or(Error::Incomplete("change"))?;
+                Work::Save(Box::new(last::before(&observed.pipeline, began)?))
+            }
             Action::Clean(number) => Work::Clean(Box::new(pod::cleanup_job(observed, *number, settings)?)),
             Action::Forget(number) => Work::Forget(stateful_set(&name, *number)),
         })

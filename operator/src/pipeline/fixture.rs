@@ -64,6 +64,7 @@ pub(crate) fn created() -> Observed {
         generations: Vec::new(),
         cleanup: None,
         last: None,
+        before: None,
         savepoint: None,
         restore: None,
     }
@@ -105,6 +106,9 @@ pub(crate) fn carried_out(mut observed: Observed, decision: &Decision) -> Observ
     for action in &decision.actions {
         match action {
             Action::AddFinalizer | Action::RemoveFinalizer | Action::Tell(..) | Action::Clean(_) => {}
+            Action::SaveFirst => {
+                observed.before = Some(super::observe::SavepointSeen::Here(Box::default()));
+            }
             Action::Save => observed.last = Some(super::observe::SavepointSeen::Here(Box::default())),
             Action::Restore => observed = with_restored_generation(observed),
             Action::ForgetRestore => observed.restore = None,

@@ -48,6 +48,8 @@ pub struct Observed {
     pub cleanup: Option<Cleanup>,
     /// The StreamSavepoint that keeps the state of a pipeline that is deleted; none for every other one.
     pub last: Option<SavepointSeen>,
+    /// The StreamSavepoint that keeps the state of before the change that is being carried out; none for every other one.
+    pub before: Option<SavepointSeen>,
     /// The StreamSavepoint that a new pipeline begins with; none when it names none, or has begun.
     pub savepoint: Option<SavepointSeen>,
     /// The Job that makes the journals of a new pipeline of a savepoint.
@@ -206,9 +208,14 @@ pub async fn observe(cached: &DeserializeGuard<StreamPipeline>, context: &Contex
     let keeps = pipeline.metadata.deletion_timestamp.is_some()
         && pipeline.spec.termination_policy == Some(TerminationPolicy::Savepoint);
     let last = if keeps { Some(reader.savepoint(&super::build::last_name(&pipeline)).await?) } else { None };
+    let before = match super::build::upgrade_name(&pipeline).filter(|_| !keeps) {
+        Some(name) => Some(reader.savepoint(&name).await?),
+        None => None,
+    };
     Ok(Outcome::Seen(Box::new(Observed {
         now: Timestamp::now(),
         last,
+        before,
         savepoint,
         restore,
         pipeline,

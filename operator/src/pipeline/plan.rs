@@ -7,6 +7,7 @@
 //!   steady ──Handover────────> StandingBy ──> Draining ──> Promoting ──> steady      (another plan)
 //!                                               └──Resume──> Promoting ──> rolled back
 //!   steady ──Rollback────────> StandingBy ──> Draining ──> Promoting ──> rolled back  (it took over, and does not work)
+//!   steady ──Handover|Recreate──> Saving ──> … as without                            (updateStrategy.savepoint)
 //!   steady ──Recreate|Scale──> Draining ──> Removing ──> Starting ──> Promoting ──> steady
 //!   steady ──Suspend─────────> Draining ──> Removing ──> suspended ──Resume──> Starting ──> Promoting ──> steady
 //!   any ─────Delete──────────> Removing ──> Cleaning ──> gone
@@ -22,6 +23,7 @@ mod handover;
 mod intent;
 mod probation;
 mod restore;
+mod saving;
 mod steps;
 
 pub use intent::Intent;
@@ -101,6 +103,8 @@ pub enum Action {
     Tell(u64, Instruction),
     /// The StreamSavepoint that keeps the state of a pipeline that is deleted.
     Save,
+    /// The StreamSavepoint that keeps the state of before a change of the plan.
+    SaveFirst,
     /// The Job that deletes the internal topics, by the facts of this generation.
     Clean(u64),
     /// The ConfigMap of this past generation goes.
@@ -120,7 +124,7 @@ impl Action {
             Self::Tell(_, Instruction::Promote(_)) => "promote",
             Self::Tell(_, Instruction::Drain(_)) => "drain",
             Self::Tell(_, Instruction::Resume(_)) => "resume",
-            Self::Save => "save",
+            Self::Save | Self::SaveFirst => "save",
             Self::Clean(_) => "clean",
             Self::Forget(_) | Self::ForgetRestore => "forget",
         }
@@ -243,10 +247,10 @@ impl Planner<'_> {
                 self.keep(number, desired);
                 return Phase::Steady;
             }
-            (false, false, _) if self.may_hand_over(number, desired) => {
-                return self.hand_over(number, desired);
+            (false, false, _) if self.saves_first(number, desired) => {
+                return self.save_first(number, desired);
             }
-            (false, false, _) => (self.kind_of_change(number, desired), self.first_step()),
+            (false, false, _) => return self.change(number, desired),
         };
         self.begin(kind, step);
         self.go_on_with(step)
@@ -257,7 +261,8 @@ impl Planner<'_> {
             TransitionStep::Restoring => self.restore(),
             TransitionStep::StandingBy => self.stand_by(),
             TransitionStep::Draining => self.drain(),
-            TransitionStep::Removing | TransitionStep::Saving | TransitionStep::Cleaning => self.remove(),
+            TransitionStep::Saving => self.save_before(),
+            TransitionStep::Removing | TransitionStep::Cleaning => self.remove(),
             TransitionStep::Starting => self.start(),
             TransitionStep::Promoting => self.promote(),
         }

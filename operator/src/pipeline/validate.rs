@@ -50,6 +50,8 @@ pub struct Desired {
     pub shape: Shape,
     /// New pods may stand by beside the old ones.
     pub handover: bool,
+    /// Before another plan takes over the state is saved.
+    pub saves_first: bool,
     /// No unit is to run.
     pub suspend: bool,
     /// Image of the pods.
@@ -163,6 +165,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Desired, Inv
         image,
         manifest,
         handover: may_hand_over(spec),
+        saves_first: spec.update_strategy.as_ref().and_then(|strategy| strategy.savepoint).unwrap_or(false),
         suspend: spec.suspend.unwrap_or(false),
         secrets: references::secrets(spec, &observed.windows),
         sinks: guarantees(&plan),

@@ -150,6 +150,7 @@ async fn look(
     };
     let observed = Observed {
         last: None,
+        before: None,
         savepoint,
         restore: None,
         now: Timestamp::now(),

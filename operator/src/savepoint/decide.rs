@@ -6,6 +6,7 @@
 use super::build::{folder, patience};
 use super::observe::{Observed, PipelineSeen};
 use crate::job::JobSeen;
+use crate::pipeline::build::upgrade_name;
 use ::pipeline::plan::check_savepoint;
 use ::pipeline::spec::{CheckpointStorage, DeletionPolicy, StreamSavepointSpec};
 use control::Reason;
@@ -230,7 +231,9 @@ impl Decider<'_> {
         }
         let status = pipeline.status.clone().unwrap_or_default();
         // At its end the pipeline waits for nothing but this.
-        let stands = deleted || status.transition.is_none() && status.promoted == Some(true);
+        // A change waits for nothing but this, too.
+        let waited_for = upgrade_name(pipeline).as_deref() == Some(&self.observed.savepoint.name_any());
+        let stands = deleted || (status.transition.is_none() || waited_for) && status.promoted == Some(true);
         let Some(facts) = self.observed.pipeline.facts().filter(|_| stands) else {
             return waits(&format!("waits for StreamPipeline `{name}` to run or to be suspended"));
         };

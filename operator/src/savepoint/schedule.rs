@@ -1,4 +1,4 @@
-//! Savepoints by the clock: one is created when its time has come, at most one at a time, and old ones are deleted. They belong to
+//! Savepoints by the clock, and how many are kept of those of before a change. By the clock one is created when its time has come, at most one at a time, and old ones are deleted. They belong to
 //! nobody, so that they survive the pipeline.
 //!
 //! When a time was followed last stands in the status of the pipeline. A savepoint is created before that is written, under a name
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks at a pipeline with a schedule.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Savepoints of before a change that are kept, where nothing else is said.
+const HISTORY_LIMIT: usize = 10;
 /// Savepoints that failed and are kept, so that somebody can see why.
 const FAILED_KEPT: usize = 3;
 
@@ -104,12 +106,24 @@ pub fn decide(
             turn.marks = turn.creates;
         }
     }
-    for (how, kept) in [(How::Ready, clock.history_limit()), (How::Failed, FAILED_KEPT)] {
+    turn.deletes = too_many(all, clock.history_limit());
+    turn
+}
+
+/// The oldest of those that are beyond what is kept.
+fn too_many(all: &[Scheduled], limit: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for (how, kept) in [(How::Ready, limit), (How::Failed, FAILED_KEPT)] {
         let mut of_it: Vec<&Scheduled> = all.iter().filter(|savepoint| savepoint.how == how).collect();
         of_it.sort_by_key(|savepoint| std::cmp::Reverse(savepoint.at));
-        turn.deletes.extend(of_it.into_iter().skip(kept).map(|savepoint| savepoint.name.clone()));
+        names.extend(of_it.into_iter().skip(kept).map(|savepoint| savepoint.name.clone()));
     }
-    turn
+    names
+}
+
+/// A savepoint is taken before each change of the plan.
+fn saves_first(pipeline: &StreamPipeline) -> bool {
+    pipeline.spec.update_strategy.as_ref().and_then(|strategy| strategy.savepoint) == Some(true)
 }
 
 /// Looks at one pipeline.
@@ -119,7 +133,7 @@ pub async fn reconcile(
 ) -> Result<Action, Error> {
     let Ok(cached) = &object.0 else { return Ok(Action::await_change()) };
     let known = cached.status.as_ref().is_some_and(|status| status.last_scheduled_savepoint.is_some());
-    if cached.spec.savepoints.is_none() && !known {
+    if cached.spec.savepoints.is_none() && !known && !saves_first(cached) {
         return Ok(Action::await_change());
     }
     let began = Instant::now();
@@ -137,9 +151,19 @@ async fn step(cached: &StreamPipeline, context: &Context) -> Result<Action, Erro
         return Ok(Action::await_change());
     }
     let look = Look { context, pipeline: &pipeline, namespace: &namespace, name: &name };
+    if saves_first(&pipeline) {
+        let limit = pipeline.spec.savepoints.as_ref().and_then(|savepoints| savepoints.history_limit);
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY_LIMIT);
+        for name in too_many(&look.all("Upgrade").await?, limit) {
+            look.delete(name).await?;
+        }
+    }
     let Some(savepoints) = &pipeline.spec.savepoints else {
         // A schedule that comes back begins anew.
-        look.mark(None).await?;
+        if pipeline.status.as_ref().is_some_and(|status| status.last_scheduled_savepoint.is_some()) {
+            look.mark(None).await?;
+        }
+        // Without a schedule only a change of the pipeline makes another one.
         return Ok(Action::await_change());
     };
     // What is wrong with it stands in the status of the pipeline.
@@ -149,7 +173,7 @@ async fn step(cached: &StreamPipeline, context: &Context) -> Result<Action, Erro
     let last = status.and_then(|status| status.last_scheduled_savepoint.as_ref()).map(|last| last.0);
     let works = status.is_some_and(|status| status.promoted == Some(true));
     let may_be_saved = works && pipeline.spec.suspend != Some(true);
-    let turn = decide(&clock, last, may_be_saved, &look.all().await?, now);
+    let turn = decide(&clock, last, may_be_saved, &look.all("Schedule").await?, now);
     if turn.creates {
         look.create(now).await?;
     }
@@ -178,8 +202,8 @@ impl Look<'_> {
         Api::namespaced(self.context.client.clone(), self.namespace)
     }
 
-    async fn all(&self) -> Result<Vec<Scheduled>, Error> {
-        let labels = format!("{PIPELINE_LABEL}={},{TRIGGER_LABEL}=Schedule", self.name);
+    async fn all(&self, trigger: &str) -> Result<Vec<Scheduled>, Error> {
+        let labels = format!("{PIPELINE_LABEL}={},{TRIGGER_LABEL}={trigger}", self.name);
         let parameters = ListParams::default().labels(&labels);
         let found = self.savepoints::<DeserializeGuard<StreamSavepoint>>().list(&parameters).await;
         let found = found.map_err(|source| Error::List(self.name.to_owned(), source))?;

@@ -5,6 +5,7 @@ mod handover;
 mod heal;
 mod restore;
 mod rollback;
+mod saving;
 
 use super::{Action, Phase};
 use crate::pipeline::RESTARTED_AT_ANNOTATION;

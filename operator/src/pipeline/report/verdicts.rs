@@ -160,7 +160,8 @@ fn reason(facts: &Facts<'_>, transition: &Transition) -> Reason {
         (_, TransitionStep::Draining) if late(facts) && transition.successor.is_none() => {
             Reason::SavepointFailed
         }
-        (TransitionKind::Suspend, _) => Reason::Savepointing,
+        (_, TransitionStep::Saving) if ending::has_failed_before(facts) => Reason::SavepointFailed,
+        (_, TransitionStep::Saving) | (TransitionKind::Suspend, _) => Reason::Savepointing,
         (TransitionKind::Scale, _) => Reason::Scaling,
         (TransitionKind::Rollback, _) => Reason::RollingBack,
         (TransitionKind::Handover | TransitionKind::Heal, _) => Reason::HandingOver,
@@ -352,7 +353,7 @@ fn stalled(facts: &Facts<'_>, problems: &[Problem]) -> bool {
     if deleting {
         return ending::reason(facts, late(facts)) == Reason::SavepointFailed;
     }
-    refused || !restored || problems.iter().any(hopeless) || late(facts)
+    refused || !restored || ending::has_failed_before(facts) || problems.iter().any(hopeless) || late(facts)
 }
 
 fn config_valid(facts: &Facts<'_>, problems: &[Problem]) -> Verdict {

@@ -23,6 +23,10 @@ pub(super) fn settings(spec: &StreamPipelineSpec, at: &At, problems: &mut Proble
         let message = "`Savepoint` needs a place for the state; set `spec.checkpoint.storage`";
         problems.add(ProblemKind::MissingField, &at.field("terminationPolicy"), message);
     }
+    if strategy.and_then(|strategy| strategy.savepoint) == Some(true) && storage.is_none() {
+        let message = "a savepoint needs a place for the state; set `spec.checkpoint.storage`";
+        problems.add(ProblemKind::MissingField, &at.field("updateStrategy").field("savepoint"), message);
+    }
     if let Some(savepoints) = &spec.savepoints {
         let at = at.field("savepoints");
         for (kind, field, message) in Clock::build(savepoints).err().unwrap_or_default() {

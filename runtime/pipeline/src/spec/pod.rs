@@ -119,6 +119,11 @@ pub struct UpdateStrategy {
     /// it makes dead letters where the version before did not. The default is `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_rollback: Option<bool>,
+    /// Whether the state is saved as a StreamSavepoint before another plan takes over; the change waits for it, what works goes
+    /// on. The last ten of them are kept, or as many as `savepoints.historyLimit` says. It needs `checkpoint.storage`. The
+    /// default is `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub savepoint: Option<bool>,
 }
 
 /// An earlier revision.

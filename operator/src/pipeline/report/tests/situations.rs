@@ -182,7 +182,8 @@ fn deleted(observed: Observed) -> Observed {
 pub(super) fn situations() -> Vec<Situation> {
     let all =
         [life(), changes(), mistakes(), told_by_pods(), told_by_kubernetes(), ends_of_life(), windows()];
-    let of_savepoints = [savepoints::restored(), savepoints::ending(), savepoints::taken()];
+    let of_savepoints =
+        [savepoints::restored(), savepoints::upgrading(), savepoints::ending(), savepoints::taken()];
     all.into_iter().chain(of_savepoints).flatten().collect()
 }
 

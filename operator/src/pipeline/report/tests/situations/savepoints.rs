@@ -7,7 +7,7 @@ use crate::pipeline::observe::{Observed, SavepointSeen};
 use crate::savepoint::fixture::{after, asked, deleted, deletes, ended, taken as said, walk};
 use crate::savepoint::observe::{Observed as OfSavepoint, PipelineSeen};
 use crate::savepoint::{decide::decide, report};
-use ::pipeline::spec::{Checkpoint, NameRef, RestoreFrom, TerminationPolicy};
+use ::pipeline::spec::{Checkpoint, NameRef, RestoreFrom, TerminationPolicy, UpdateStrategy};
 use control::Reason;
 use control::savepoint::{JobResult, Restored};
 use control::status::UnitState;
@@ -103,6 +103,25 @@ pub(super) fn taken() -> Vec<Situation> {
         of_savepoint("a savepoint that is ready", with(Some(ended(Ok(said()))))),
         of_savepoint("a savepoint that was deleted", deleting.clone()),
         of_savepoint("a savepoint that was deleted, and whose store is gone", after(deleting, 300)),
+    ]
+}
+
+/// A change before which the state is saved.
+pub(super) fn upgrading() -> Vec<Situation> {
+    let saving = edited(created(), |pipeline| {
+        let storage = serde_saphyr::from_str("{uri: 's3://state'}").expect("a storage");
+        pipeline.spec.checkpoint = Some(Checkpoint { interval: None, storage: Some(storage) });
+        pipeline.spec.update_strategy =
+            Some(UpdateStrategy { savepoint: Some(true), ..UpdateStrategy::default() });
+    });
+    let saving = look(super::edit_topic(live(saving, 1)));
+    let refused =
+        JobResult::failed(Some(Reason::AuthFailed), "s3://state/weir: 403 AccessDenied".to_owned(), true);
+    let failed = walk(OfSavepoint { take: Some(ended(Ok(refused))), ..walk(asked()).0 }).0.status();
+    let before = Some(SavepointSeen::Here(Box::new(failed)));
+    vec![
+        situation("another spec: the state of before is saved", saving.clone()),
+        situation("another spec: the state of before cannot be saved", Observed { before, ..saving }),
     ]
 }
 
